@@ -1,0 +1,1 @@
+"""Raw transactions in; customer values, segments and exact audiences out."""

@@ -1,0 +1,1 @@
+"""The three platforms: what each can and allows, and its client."""

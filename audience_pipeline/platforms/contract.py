@@ -1,0 +1,227 @@
+"""What a platform can and allows, and what every client of one does: pure data, no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal, Protocol
+
+
+class Platform(StrEnum):
+    """A platform that audiences are kept on."""
+
+    META = "meta"
+    GOOGLE = "google"
+    TIKTOK = "tiktok"
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The limits and habits of one platform. Shared code reads these and never asks for its name."""
+
+    platform: Platform
+    batch_rows: int
+    """People in one request at most."""
+    identifiers: tuple[str, ...]
+    """Columns of the ``identifiers`` table that are sent, in the order of the wire."""
+    reachable_by: tuple[tuple[str, ...], ...]
+    """A person can be sent when all columns of at least one of these groups are present."""
+    minimum_audience: int
+    """Matched people below which the platform does not deliver ads to an audience."""
+    name_length: int
+    creates_empty: bool
+    """False: an audience is created together with its first people."""
+    minimum_after_change: int
+    """A change that would leave fewer matched people is refused; 0 where any size is allowed."""
+    membership_days: int | None
+    """Days after which a person expires unless sent again; None where membership does not end."""
+    states_match_rate: bool
+    """True when the platform states a match rate; otherwise ours is matched over sent."""
+    sources: str
+    """Where the figures come from."""
+
+
+Action = Literal["add", "remove"]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One person as sent: identifier column to value on the wire (hex hash or plain). Never logged."""
+
+    customer_id: str
+    identifiers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSession:
+    """The place of a batch among those of one delivery. ``session_id`` is unique in an ad account."""
+
+    session_id: int
+    sequence: int
+    last: bool
+    estimated_total: int
+
+
+class ReceiptState(StrEnum):
+    """What is known of a batch."""
+
+    PROCESSING = "processing"
+    SETTLED = "settled"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a platform answered to one batch. ``None`` stands for what it does not say."""
+
+    request_id: str
+    state: ReceiptState
+    received: int
+    accepted: int | None = None
+    rejected: int | None = None
+    matched: int | None = None
+    match_rate: tuple[float, float] | None = None
+    """Lower and upper bound, 0 to 1."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Reason of refusal to number of people, without any identifier."""
+    message: str = ""
+    remote_id: str = ""
+    """The audience that the batch went to; names the new one when the batch created it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteAudience:
+    """An audience as the platform shows it now."""
+
+    remote_id: str
+    name: str
+    ready: bool
+    status: str
+    size_low: int | None = None
+    size_high: int | None = None
+    match_rate: tuple[float, float] | None = None
+
+
+class AudienceClient(Protocol):
+    """One ad account of one platform. Every method raises :class:`PlatformError` and nothing else."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What the platform can and allows."""
+
+    @property
+    def account(self) -> str:
+        """The ad account that audiences live in."""
+
+    def find(self, name: str) -> RemoteAudience | None:
+        """The audience of that name, or None: creating adopts it instead of making a second."""
+
+    def create(self, name: str, description: str) -> str:
+        """Create an empty audience and return its id; only where ``creates_empty``."""
+
+    def create_with(self, name: str, members: Sequence[Member]) -> Receipt:
+        """Create an audience together with its first people; only where not ``creates_empty``."""
+
+    def send(
+        self, remote_id: str, action: Action, members: Sequence[Member], session: UploadSession
+    ) -> Receipt:
+        """Add or remove at most ``batch_rows`` people; a repeated call changes nothing more."""
+
+    def settle(self, receipt: Receipt) -> Receipt:
+        """Ask once what has become of a batch that was ``PROCESSING``."""
+
+    def read(self, remote_id: str) -> RemoteAudience | None:
+        """What the platform holds now; None when the audience is gone."""
+
+    def delete(self, remote_id: str) -> None:
+        """Delete an audience; one that is gone already is no error."""
+
+
+class PlatformError(Exception):
+    """A platform refused or could not be reached. The message names thing and remedy, never a person."""
+
+    def __init__(self, platform: Platform, message: str, *, code: str = "", trace_id: str = "") -> None:
+        super().__init__(f"{platform.value}: {message}")
+        self.platform = platform
+        self.code = code
+        self.trace_id = trace_id
+
+
+class TransientPlatformError(PlatformError):
+    """It may work later: throttled, overloaded, connection lost. ``retry_after`` in seconds, if known."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        message: str,
+        *,
+        code: str = "",
+        trace_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(platform, message, code=code, trace_id=trace_id)
+        self.retry_after = retry_after
+
+
+class TerminalPlatformError(PlatformError):
+    """It will not work until somebody changes something."""
+
+
+class CredentialError(TerminalPlatformError):
+    """The token is missing, wrong or revoked: nothing more is sent to this platform."""
+
+
+META = Capabilities(
+    platform=Platform.META,
+    batch_rows=10_000,
+    identifiers=("meta_email", "meta_phone", "meta_first_name", "meta_last_name", "postal_code", "country"),
+    reachable_by=(("meta_email",), ("meta_phone",)),
+    minimum_audience=100,
+    name_length=255,
+    creates_empty=True,
+    minimum_after_change=0,
+    membership_days=None,
+    states_match_rate=False,
+    sources="Meta, Customer File Custom Audiences guide; smallest audience: practice, not documented",
+)
+GOOGLE = Capabilities(
+    platform=Platform.GOOGLE,
+    batch_rows=10_000,
+    identifiers=(
+        "google_email",
+        "google_phone",
+        "google_given_name",
+        "google_family_name",
+        "country",
+        "postal_code",
+    ),
+    reachable_by=(
+        ("google_email",),
+        ("google_phone",),
+        ("google_given_name", "google_family_name", "country", "postal_code"),
+    ),
+    minimum_audience=100,
+    name_length=255,
+    creates_empty=True,
+    minimum_after_change=0,
+    membership_days=540,
+    states_match_rate=True,
+    sources="Google, Data Manager API reference; smallest audience: Google Ads help, not documented",
+)
+TIKTOK = Capabilities(
+    platform=Platform.TIKTOK,
+    batch_rows=100_000,
+    identifiers=("tiktok_email", "meta_phone"),
+    reachable_by=(("tiktok_email",), ("meta_phone",)),
+    minimum_audience=1_000,
+    name_length=128,
+    creates_empty=False,
+    minimum_after_change=1_000,
+    membership_days=365,
+    states_match_rate=False,
+    sources="TikTok API for Business v1.3, custom audience by file",
+)
+CAPABILITIES: Mapping[Platform, Capabilities] = {
+    capabilities.platform: capabilities for capabilities in (META, GOOGLE, TIKTOK)
+}
