@@ -11,9 +11,9 @@ from audience_pipeline.customers.identity import identifiers, known, link_consen
 from audience_pipeline.platforms.contract import Platform
 
 EEA = frozenset({
-    "AT", "AX", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GF", "GP", "GR", "HR", "HU", "IE",
-    "IS", "IT", "LI", "LT", "LU", "LV", "MF", "MQ", "MT", "NL", "NO", "PL", "PT", "RE", "RO", "SE", "SI", "SK",
-    "YT",
+    "AT", "AX", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GF", "GP", "GR", "HR", "HU",
+    "IE", "IS", "IT", "LI", "LT", "LU", "LV", "MF", "MQ", "MT", "NL", "NO", "PL", "PT", "RE", "RO", "SE",
+    "SI", "SK", "YT",
 })  # fmt: skip
 CONSENT_NEEDED = EEA | {"GB", "UK", "CH"}
 """Countries where silence means no: the EEA (overseas regions too), the United Kingdom, Switzerland."""
