@@ -1,0 +1,1 @@
+"""The profile, definitions, criteria, membership, eligibility and preview of audiences."""

@@ -1,0 +1,68 @@
+"""The tree of a definition: who is meant, in sets of customers. ``not`` is everybody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from audience_pipeline.audiences.criteria import Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Customers for whom a condition is true; where it is unknown (an empty field) they are not meant."""
+
+    criterion: Criterion
+
+
+@dataclass(frozen=True, slots=True)
+class In:
+    """Members of another audience, its holdout included."""
+
+    audience: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllOf:
+    """Customers whom every rule means."""
+
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """Customers whom at least one rule means."""
+
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """Customers whom the rule does not mean."""
+
+    rule: Rule
+
+
+Rule = Where | In | AllOf | AnyOf | Not
+
+
+def leaves(rule: Rule) -> Iterator[Where | In]:
+    """The conditions and references of a rule, in order."""
+    match rule:
+        case AllOf(rules) | AnyOf(rules):
+            for inner in rules:
+                yield from leaves(inner)
+        case Not(inner):
+            yield from leaves(inner)
+        case Where() | In():
+            yield rule
+
+
+def references(rule: Rule) -> frozenset[str]:
+    """The audiences that a rule refers to."""
+    return frozenset(leaf.audience for leaf in leaves(rule) if isinstance(leaf, In))
+
+
+def fields_of(rule: Rule) -> frozenset[str]:
+    """The fields of the profile that a rule reads."""
+    return frozenset().union(*(leaf.criterion.fields for leaf in leaves(rule) if isinstance(leaf, Where)))
