@@ -1,0 +1,1 @@
+"""Groups of customers who behave alike: found, named, described."""
