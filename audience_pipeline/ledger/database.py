@@ -144,6 +144,8 @@ def _engine(url: str) -> Engine:
         except OSError as error:
             raise LedgerError(f"The folder of the ledger cannot be made: {error.strerror}.") from None
         options["connect_args"] = {"timeout": BUSY_SECONDS, "check_same_thread": False}
+    elif parsed.get_driver_name() == "psycopg2":
+        options["executemany_mode"] = "values_plus_batch"
     engine = create_engine(parsed, **options)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _configure_sqlite)

@@ -1,0 +1,1 @@
+"""The platform made equal to the membership: plan, run, verify."""

@@ -1,0 +1,315 @@
+"""From the people who are wanted and those who were delivered to what has to be sent: pure.
+
+A person counts as possibly on the platform from the moment before they are first sent until their removal is
+confirmed. So whatever a killed run left behind, comparing the two sets says what is to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from typing import Any, TypeAlias
+
+from audience_pipeline.delivery.recipients import Recipient, Wanted
+from audience_pipeline.ledger.records import DeliveredMember, MemberState
+from audience_pipeline.platforms.contract import Capabilities
+
+BRAKE_SHARE = 0.3
+BRAKE_PEOPLE = 1_000
+REFRESH_AFTER = 0.9
+"""Share of a membership's life after which a person is sent again."""
+
+Keys: TypeAlias = Callable[[Mapping[str, str]], list[tuple[object, ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of an audience on its platform before planning."""
+
+    remote_id: str | None = None
+    """None: it does not exist there."""
+    completed: int | None = None
+    """People of the last completed delivery, from which on the brake watches; None before the first."""
+    foreign: bool = False
+    """It exists, but this ledger did not make it: nobody knows whom it holds."""
+    newest_as_of: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """People by what happens to them."""
+
+    wanted: int = 0
+    unchanged: int = 0
+    new: int = 0
+    changed: int = 0
+    """Their identifiers are not those that were sent: the old ones go, the new ones come."""
+    refreshed: int = 0
+    """Sent again before the platform forgets them."""
+    resent: int = 0
+    """Sent again because nobody knows whether they arrived, or a removal may have taken them along."""
+    leaving: int = 0
+    without_consent: int = 0
+    """Of those leaving: never held up."""
+    waiting: int = 0
+    """The platform is still processing what was sent of them before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one run sends. Removals go first, and of those the ones without consent."""
+
+    remote_name: str
+    counts: Counts
+    creates: bool = False
+    replaces: bool = False
+    """The audience that is there is deleted first: confirmed, because nobody knows whom it holds."""
+    removals: tuple[DeliveredMember, ...] = field(default=(), repr=False)
+    urgent: tuple[DeliveredMember, ...] = field(default=(), repr=False)
+    """Without consent, and in a batch that is still being processed: removed now and once more after it."""
+    restores: tuple[DeliveredMember, ...] = field(default=(), repr=False)
+    """They share an identifier with somebody who is removed: sent again after the removals."""
+    adds: tuple[Recipient, ...] = field(default=(), repr=False)
+    held: str = ""
+    """Why nothing but removals of people without consent is sent; empty when nothing is held."""
+
+    @property
+    def empty(self) -> bool:
+        """There is nothing to send."""
+        return not (self.removals or self.urgent or self.adds)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan in counts, for JSON."""
+        counts = {name: getattr(self.counts, name) for name in Counts.__dataclass_fields__}
+        return {
+            "remote_name": self.remote_name,
+            "creates": self.creates,
+            "replaces": self.replaces,
+            "to_add": len(self.adds),
+            "to_remove": len(self.removals),
+            **counts,
+            "held": self.held,
+        }
+
+    def text(self) -> str:
+        """The plan in a few lines, for people."""
+        counts = self.counts
+        lines = [f"{self.remote_name}: {_people(counts.wanted)} wanted, {counts.unchanged:,} there already."]
+        if self.replaces:
+            lines.append("The audience of this name is deleted and made anew.")
+        elif self.creates:
+            lines.append("The audience is created.")
+        parts = {
+            "new": counts.new,
+            "with changed identifiers": counts.changed,
+            "sent again before they expire": counts.refreshed,
+            "sent again to be sure": counts.resent,
+        }
+        if self.adds:
+            listed = ", ".join(f"{number:,} {words}" for words, number in parts.items() if number)
+            lines.append(f"{_people(len(self.adds))} to add: {listed}.")
+        if counts.leaving:
+            consent = (
+                f", of whom {counts.without_consent:,} without consent" if counts.without_consent else ""
+            )
+            lines.append(f"{_people(counts.leaving)} to remove{consent}.")
+        if counts.waiting:
+            lines.append(f"{_people(counts.waiting)} wait until the platform has processed earlier batches.")
+        if self.held:
+            lines.append(self.held)
+        return "\n".join(lines)
+
+
+def decide(
+    capabilities: Capabilities,
+    wanted: Wanted,
+    delivered: Sequence[DeliveredMember],
+    standing: Standing,
+    *,
+    remote_name: str,
+    as_of: date,
+    now: datetime,
+    consent_lost: Set[str] = frozenset(),
+    confirmed: bool = False,
+) -> Plan:
+    """Compare who is wanted with who may be there.
+
+    Args:
+        capabilities: limits and habits of the platform.
+        wanted: exactly the people whom the audience should hold; none of ``consent_lost`` may be among them.
+        delivered: everybody who may be on the platform, from the ledger.
+        standing: the audience on the platform.
+        remote_name: its name there.
+        as_of: the day of ``wanted``.
+        now: decides who is near expiry.
+        consent_lost: customers whose removal nothing may hold up.
+        confirmed: a person has looked at the change: the brake is off.
+    """
+    key = _keys_of(capabilities)
+    in_flight = [person for person in delivered if person.in_flight]
+    blocked = {one for person in in_flight for one in key(person.identifiers)}
+
+    leaving, staying = _split(wanted, delivered)
+    removals, urgent, waiting = _removals(leaving, blocked, key, consent_lost)
+    known = {person.customer_id for person in delivered}
+    adds, counts = _additions(capabilities, wanted, staying, known, blocked, key, now)
+
+    gone = {person.customer_id for person in leaving if person.customer_id not in wanted}
+    counts = replace(
+        counts,
+        waiting=counts.waiting + waiting,
+        leaving=len(gone),
+        without_consent=len(gone & consent_lost),
+    )
+    held = "" if confirmed else _reason_to_hold(standing, remote_name, as_of, counts, len(known))
+    doubtful = [staying[one.member.customer_id] for one in adds if one.member.customer_id in staying]
+    if held:
+        removals = [person for person in removals if person.customer_id in consent_lost]
+        again = {person.customer_id for person in doubtful if person.state is not MemberState.ADDED}
+        adds = [one for one in adds if one.member.customer_id in again]
+    if standing.foreign and held:
+        removals, urgent, adds = [], [], []
+
+    return Plan(
+        remote_name=remote_name,
+        counts=counts,
+        creates=bool(adds) and (standing.remote_id is None or standing.foreign),
+        replaces=standing.foreign and not held and bool(wanted),
+        removals=tuple(
+            sorted(removals, key=lambda one: (one.customer_id not in consent_lost, one.customer_id))
+        ),
+        urgent=tuple(urgent),
+        restores=tuple(_restores(removals, wanted, staying, key)),
+        adds=tuple(adds),
+        held=held,
+    )
+
+
+def _split(
+    wanted: Wanted, delivered: Iterable[DeliveredMember]
+) -> tuple[list[DeliveredMember], dict[str, DeliveredMember]]:
+    """Those who are not wanted as they were sent, and those who are, by customer."""
+    leaving, staying = [], {}
+    for person in delivered:
+        recipient = wanted.get(person.customer_id)
+        if recipient is not None and recipient.fingerprint == person.fingerprint:
+            staying[person.customer_id] = person
+        else:
+            leaving.append(person)
+    return leaving, staying
+
+
+def _removals(
+    leaving: Iterable[DeliveredMember],
+    blocked: set[tuple[object, ...]],
+    key: Keys,
+    consent_lost: Set[str],
+) -> tuple[list[DeliveredMember], list[DeliveredMember], int]:
+    """To remove now; to remove now and again later; and how many others wait."""
+    removals, urgent, waiting = [], [], 0
+    for person in leaving:
+        if not (person.in_flight or (blocked and not blocked.isdisjoint(key(person.identifiers)))):
+            removals.append(person)
+        elif person.customer_id in consent_lost and person.state is not MemberState.REMOVING:
+            urgent.append(person)
+        else:
+            waiting += 1
+    return removals, urgent, waiting
+
+
+def _additions(
+    capabilities: Capabilities,
+    wanted: Wanted,
+    staying: Mapping[str, DeliveredMember],
+    known: Set[str],
+    blocked: set[tuple[object, ...]],
+    key: Keys,
+    now: datetime,
+) -> tuple[list[Recipient], Counts]:
+    """To add, by customer, and the counts of those who are wanted."""
+    life = capabilities.membership_days
+    old = now - timedelta(days=life * REFRESH_AFTER) if life is not None else None
+    adds, number = [], dict.fromkeys(("unchanged", "new", "changed", "refreshed", "resent", "waiting"), 0)
+    for customer_id in sorted(wanted):
+        recipient, person = wanted[customer_id], staying.get(customer_id)
+        if person is None:
+            why = "changed" if customer_id in known else "new"
+        elif person.in_flight:
+            number["waiting" if person.state is MemberState.REMOVING else "unchanged"] += 1
+            continue
+        elif person.state is not MemberState.ADDED:
+            why = "resent"
+        elif old is not None and person.delivered_at <= old:
+            why = "refreshed"
+        else:
+            number["unchanged"] += 1
+            continue
+        if blocked and not blocked.isdisjoint(key(recipient.member.identifiers)):
+            number["waiting"] += 1
+            continue
+        number[why] += 1
+        adds.append(recipient)
+    return adds, Counts(wanted=len(wanted), **number)
+
+
+def _restores(
+    removals: Iterable[DeliveredMember],
+    wanted: Wanted,
+    staying: Mapping[str, DeliveredMember],
+    key: Keys,
+) -> list[DeliveredMember]:
+    """Wanted people whom a removal may take along, because platforms match by single identifiers."""
+    taken = {one for person in removals for one in key(person.identifiers)}
+    if not taken:
+        return []
+    return [
+        person
+        for customer_id, person in staying.items()
+        if not person.in_flight and not taken.isdisjoint(key(wanted[customer_id].member.identifiers))
+    ]
+
+
+def _reason_to_hold(standing: Standing, remote_name: str, as_of: date, counts: Counts, known: int) -> str:
+    """Why a person should look at this change first; empty when there is no need."""
+    if standing.foreign:
+        return (
+            f"Held: an audience named '{remote_name}' exists that was not made from this ledger, so nobody "
+            "knows whom it holds. Rename or delete it on the platform; or confirm, and it is deleted and "
+            "made anew."
+        )
+    if standing.newest_as_of is not None and as_of < standing.newest_as_of:
+        return (
+            f"Held: the audience was delivered as of {standing.newest_as_of} already, and {as_of} is older. "
+            "Deliver the newest state, or confirm to go back."
+        )
+    if standing.completed is None:
+        return ""
+    # Measured against the last completed delivery, so that a killed run cannot make the rest look large.
+    before = max(known, standing.completed)
+    for number, word in ((counts.leaving - counts.without_consent, "removed"), (counts.new, "added")):
+        if number > BRAKE_PEOPLE and number > BRAKE_SHARE * before:
+            return (
+                f"Held: {number:,} people would be {word}, and {before:,} are there now. More than "
+                f"{BRAKE_SHARE:.0%} and {BRAKE_PEOPLE:,} people at once need a confirmation: look at what "
+                "changed in the data or in the definition, then confirm."
+            )
+    return ""
+
+
+def _keys_of(capabilities: Capabilities) -> Keys:
+    """What identifies a person on the platform by itself: one entry for each complete group."""
+    groups = tuple(enumerate(capabilities.reachable_by))
+
+    def keys(identifiers: Mapping[str, str]) -> list[tuple[object, ...]]:
+        return [
+            (number, *(identifiers[column] for column in group))
+            for number, group in groups
+            if all(column in identifiers for column in group)
+        ]
+
+    return keys
+
+
+def _people(number: int) -> str:
+    return "1 person" if number == 1 else f"{number:,} people"

@@ -1,0 +1,136 @@
+"""What became of one delivery: counts, bounds and sentences, and never a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from audience_pipeline.delivery.plan import Plan
+from audience_pipeline.ledger.records import (
+    AudienceKey,
+    Batch,
+    BatchState,
+    Delivery,
+    DeliveryState,
+    PlatformAudience,
+)
+
+ANSWERED = (BatchState.SENT, BatchState.SETTLED)
+PLANNED = "planned"
+"""The state of a report on a dry run."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryReport:
+    """One delivery to one audience on one platform. Counts are people."""
+
+    key: AudienceKey
+    as_of: date
+    state: DeliveryState | None
+    """None after a dry run."""
+    plan: Plan | None
+    """The first plan of the run; None when it did not come so far."""
+    audience: PlatformAudience | None
+    """The audience on the platform as last read; None when there is none."""
+    wanted: int = 0
+    delivered: int = 0
+    """People who are in the audience now, as far as the ledger knows."""
+    sent: int = 0
+    removed: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    matched: int | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Reason of refusal to number of people."""
+    sentences: tuple[str, ...] = ()
+    """What somebody should know or do."""
+    platform_stopped: bool = False
+    """The credentials do not work: other audiences of this account need not be tried."""
+
+    @classmethod
+    def of(
+        cls,
+        delivery: Delivery,
+        state: DeliveryState | None,
+        *,
+        plan: Plan | None,
+        audience: PlatformAudience | None,
+        delivered: int,
+        batches: Sequence[Batch],
+        sentences: tuple[str, ...],
+        platform_stopped: bool,
+    ) -> DeliveryReport:
+        """The report on a delivery and its batches."""
+        reasons: Counter[str] = Counter()
+        for batch in batches:
+            reasons.update(batch.reasons)
+        gone = [one for one in batches if one.action == "remove" and one.state in ANSWERED]
+        return cls(
+            delivery.key,
+            delivery.as_of,
+            state,
+            plan,
+            audience,
+            wanted=delivery.wanted,
+            delivered=delivered,
+            sent=delivery.sent,
+            removed=sum(one.rows for one in gone),
+            accepted=delivery.accepted,
+            rejected=delivery.rejected,
+            matched=delivery.matched,
+            reasons=dict(sorted(reasons.items())),
+            sentences=sentences,
+            platform_stopped=platform_stopped,
+        )
+
+    @property
+    def ok(self) -> bool:
+        """The platform holds the wanted people, or will when it has processed what it accepted."""
+        return self.state in (
+            None,
+            DeliveryState.UNCHANGED,
+            DeliveryState.SETTLED,
+            DeliveryState.PROCESSING,
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report in plain values, for JSON and metadata."""
+        audience = self.audience
+        return {
+            "platform": self.key.platform.value,
+            "account": self.key.account,
+            "audience": self.key.audience,
+            "as_of": self.as_of.isoformat(),
+            "state": PLANNED if self.state is None else self.state.value,
+            "wanted": self.wanted,
+            "delivered": self.delivered,
+            "sent": self.sent,
+            "removed": self.removed,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
+            "matched": self.matched,
+            "reasons": dict(self.reasons),
+            "remote_id": audience.remote_id if audience else None,
+            "remote_name": audience.remote_name if audience else None,
+            "status": audience.status if audience else "",
+            "size_low": audience.size_low if audience else None,
+            "size_high": audience.size_high if audience else None,
+            "match_rate_low": audience.match_rate_low if audience else None,
+            "match_rate_high": audience.match_rate_high if audience else None,
+            "match_rate_how": audience.match_rate_how if audience else "",
+            "plan": self.plan.as_dict() if self.plan else None,
+            "sentences": list(self.sentences),
+        }
+
+    def text(self) -> str:
+        """The report in a few lines, for people."""
+        head = f"{self.key.audience} on {self.key.platform.value}: {self.as_dict()['state']}."
+        counts = (
+            f"{self.wanted:,} wanted, {self.delivered:,} delivered; in this run {self.sent:,} sent, "
+            f"{self.removed:,} removed, {self.rejected:,} rejected."
+        )
+        plan = [self.plan.text()] if self.plan is not None and self.state is None else []
+        return "\n".join([head, counts, *plan, *self.sentences])

@@ -1,0 +1,187 @@
+"""Whatever happens on the way, one clean run makes the platform hold exactly the wanted people."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_pipeline.delivery.run import sync
+from audience_pipeline.ledger import Ledger, deliveries
+from audience_pipeline.ledger.records import BatchState, DeliveryState, MemberState
+from audience_pipeline.platforms.contract import META, CredentialError, TransientPlatformError
+
+DAY = date(2026, 1, 1)
+PEOPLE = 8
+
+
+class Killed(BaseException):
+    """The process dies."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """What is wanted on one day, and what goes wrong."""
+
+    wanted: frozenset[int]
+    opted_out: frozenset[int]
+    variant: int
+    seed: int
+    fault_rate: float
+    polls: int
+    patience: int
+    vanishes: bool
+
+
+days = st.builds(
+    Day,
+    wanted=st.frozensets(st.integers(0, PEOPLE - 1)),
+    opted_out=st.frozensets(st.integers(0, PEOPLE - 1), max_size=2),
+    variant=st.integers(0, 2),
+    seed=st.integers(0, 2**32),
+    fault_rate=st.sampled_from([0.0, 0.05, 0.2, 0.5]),
+    polls=st.integers(0, 3),
+    patience=st.sampled_from([0, 0, 5]),
+    vanishes=st.sampled_from([False] * 7 + [True]),
+)
+
+
+class Fragile(Ledger):
+    """A ledger whose process may die around every commit."""
+
+    chance: Random = Random(0)
+    rate = 0.0
+
+    @contextlib.contextmanager
+    def begin(self) -> Iterator:
+        with super().begin() as connection:
+            yield connection
+            self._maybe_die()
+        self._maybe_die()
+
+    def _maybe_die(self) -> None:
+        if self.chance.random() < self.rate / 2:
+            raise Killed
+
+
+def wanted_on(tools, day: Day):
+    """Two neighbours share a phone; another variant of a day changes the address of every third."""
+    return tools.wanted(
+        {
+            f"c{number}": {
+                "meta_email": f"{number}{day.variant if number % 3 == 0 else 0}".ljust(64, "e"),
+                "meta_phone": f"{number // 2}".ljust(64, "f"),
+            }
+            for number in sorted(day.wanted - day.opted_out)
+        }
+    )
+
+
+def live_through(tools, ledger, platform, clock, day: Day, as_of: date) -> None:
+    chance = Random(day.seed)
+
+    def fault(point: str) -> None:
+        if chance.random() < day.fault_rate:
+            raise chance.choice(
+                [
+                    Killed(),
+                    TransientPlatformError(META.platform, "connection lost."),
+                    TransientPlatformError(META.platform, "connection lost."),
+                    CredentialError(META.platform, "the token has expired."),
+                ]
+            )
+
+    platform.fault, platform.polls = fault, day.polls
+    platform.spoils = lambda request: chance.random() < day.fault_rate / 2
+    ledger.chance, ledger.rate = chance, day.fault_rate
+    if day.vanishes:
+        platform.audiences.clear()
+    with contextlib.suppress(Killed):
+        deliver(tools, ledger, platform, clock, day, as_of)
+    platform.fault, platform.spoils, ledger.rate = lambda point: None, lambda request: False, 0.0
+
+
+def deliver(tools, ledger, platform, clock, day: Day, as_of: date):
+    return sync(
+        ledger,
+        platform,
+        "best",
+        wanted_on(tools, day),
+        as_of=as_of,
+        consent_lost={f"c{number}" for number in day.opted_out},
+        patience=day.patience,
+        sleep=clock.sleep,
+        clock=clock,
+    )
+
+
+def check_ledger(ledger, wanted) -> None:
+    with ledger.reading() as connection:
+        (known,) = deliveries.audiences(connection) or [None]
+        history = deliveries.deliveries(connection)
+        batches = [one for past in history for one in deliveries.batches_of(connection, past.delivery_id)]
+        people = deliveries.members(connection, history[-1].key)
+    assert known is not None or not wanted
+    assert {one.state for one in batches} <= {BatchState.SETTLED, BatchState.FAILED}
+    assert {past.state for past in history}.isdisjoint({DeliveryState.RUNNING, DeliveryState.PROCESSING})
+    assert {one.state for one in people} <= {MemberState.ADDED}
+    assert {one.customer_id: one.fingerprint for one in people} == {
+        customer: one.fingerprint for customer, one in wanted.items()
+    }
+
+
+def emails_of(opted_out) -> set[str]:
+    return {f"{number}{variant}".ljust(64, "e") for number in opted_out for variant in range(3)}
+
+
+@settings(max_examples=60, deadline=None)
+@given(history=st.lists(days, min_size=1, max_size=5), creates_empty=st.booleans())
+def test_one_clean_run_after_any_history_makes_the_platform_exact(tools, history, creates_empty) -> None:
+    platform, clock = tools.platform(tools.small(creates_empty=creates_empty)), tools.clock()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Fragile.open(f"sqlite:///{Path(folder) / 'ledger.db'}") as ledger,
+    ):
+        for number, day in enumerate(history):
+            live_through(tools, ledger, platform, clock, day, DAY + timedelta(days=number))
+            clock.pass_days(1)
+        last, as_of = replace(history[-1], patience=10_000), DAY + timedelta(days=len(history))
+
+        report = deliver(tools, ledger, platform, clock, last, as_of)
+
+        wanted = wanted_on(tools, last)
+        assert platform.members() == tools.payloads(wanted), report.text()
+        assert report.state in (DeliveryState.SETTLED, DeliveryState.UNCHANGED)
+        if wanted or platform.audiences:
+            check_ledger(ledger, wanted)
+        again = deliver(tools, ledger, platform, clock, last, as_of)
+        assert again.state is DeliveryState.UNCHANGED
+
+
+@settings(max_examples=60, deadline=None)
+@given(history=st.lists(days, min_size=1, max_size=5))
+def test_a_platform_that_refuses_to_shrink_holds_nobody_without_consent(tools, history) -> None:
+    platform = tools.platform(tools.small(creates_empty=False, minimum_after_change=4))
+    clock = tools.clock()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Fragile.open(f"sqlite:///{Path(folder) / 'ledger.db'}") as ledger,
+    ):
+        for number, day in enumerate(history):
+            live_through(tools, ledger, platform, clock, day, DAY + timedelta(days=number))
+            clock.pass_days(1)
+        last, as_of = replace(history[-1], patience=10_000), DAY + timedelta(days=len(history))
+
+        report = deliver(tools, ledger, platform, clock, last, as_of)
+
+        wanted, held = wanted_on(tools, last), platform.members()
+        assert tools.payloads(wanted) <= held, report.text()
+        assert {dict(payload)["meta_email"] for payload in held}.isdisjoint(emails_of(last.opted_out))
+        assert report.ok == (held == tools.payloads(wanted)), report.text()

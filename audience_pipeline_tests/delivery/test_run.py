@@ -1,0 +1,479 @@
+from __future__ import annotations
+
+from datetime import date
+from functools import partial
+
+import pytest
+
+from audience_pipeline.delivery.run import sync
+from audience_pipeline.ledger import deliveries
+from audience_pipeline.ledger.records import BatchState, DeliveryState
+from audience_pipeline.platforms.contract import (
+    META,
+    TIKTOK,
+    CredentialError,
+    ReceiptState,
+    TerminalPlatformError,
+)
+
+DAY = date(2026, 11, 20)
+
+
+class Killed(BaseException):
+    """The process dies."""
+
+
+@pytest.fixture
+def clock(tools):
+    return tools.clock()
+
+
+@pytest.fixture
+def deliver(ledger, clock):
+    return partial(sync, ledger, as_of=DAY, prefix="shop ", sleep=clock.sleep, clock=clock)
+
+
+def batches(ledger):
+    with ledger.reading() as connection:
+        return [
+            batch
+            for delivery in deliveries.deliveries(connection)
+            for batch in deliveries.batches_of(connection, delivery.delivery_id)
+        ]
+
+
+def test_the_first_delivery_creates_the_audience_and_sends_everybody(deliver, tools, ledger) -> None:
+    platform, wanted = tools.platform(tools.small()), tools.people(range(7))
+
+    report = deliver(platform, "best", wanted)
+
+    assert platform.members("shop best") == tools.payloads(wanted)
+    assert platform.sent() == ["create", "add", "add", "add"]
+    assert (report.state, report.wanted, report.sent, report.accepted, report.delivered) == (
+        DeliveryState.SETTLED,
+        7,
+        7,
+        7,
+        7,
+    )
+    assert [(one.rows, one.state) for one in batches(ledger)] == [
+        (3, BatchState.SETTLED),
+        (3, BatchState.SETTLED),
+        (1, BatchState.SETTLED),
+    ]
+
+
+def test_a_second_delivery_of_the_same_people_sends_nothing(deliver, tools) -> None:
+    platform, wanted = tools.platform(tools.small()), tools.people(range(7))
+    deliver(platform, "best", wanted)
+    platform.calls.clear()
+
+    report = deliver(platform, "best", wanted)
+
+    assert platform.calls == ["read"]
+    assert (report.state, report.sent, report.delivered) == (DeliveryState.UNCHANGED, 0, 7)
+
+
+def test_only_the_difference_is_sent_and_removals_go_first(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    deliver(platform, "best", tools.people(range(6)))
+    platform.calls.clear()
+
+    report = deliver(platform, "best", tools.people(range(2, 8)))
+
+    assert platform.sent() == ["remove", "add"]
+    assert (report.removed, report.sent) == (2, 2)
+    assert platform.members() == tools.payloads(tools.people(range(2, 8)))
+
+
+def test_changed_identifiers_replace_the_ones_that_were_sent(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    deliver(platform, "best", tools.people(range(2), email="a"))
+
+    report = deliver(platform, "best", tools.people(range(2), email="b"))
+
+    assert platform.members() == tools.payloads(tools.people(range(2), email="b"))
+    assert report.plan is not None
+    assert (report.plan.counts.changed, report.plan.counts.leaving, report.delivered) == (2, 0, 2)
+
+
+def test_a_person_who_shares_a_phone_with_somebody_removed_is_sent_again(deliver, tools) -> None:
+    household = tools.wanted({name: {"meta_email": name * 64, "meta_phone": "9" * 64} for name in ("a", "b")})
+    platform = tools.platform(tools.small())
+    deliver(platform, "best", household)
+    one = {"a": household["a"]}
+
+    deliver(platform, "best", one)
+
+    assert platform.members() == tools.payloads(one)
+
+
+@pytest.mark.parametrize("point", ["before create", "after create", "before add", "after add"])
+def test_a_lost_connection_leaves_the_rest_for_the_next_run_and_doubles_nothing(
+    deliver, tools, point
+) -> None:
+    platform, wanted = tools.platform(tools.small()), tools.people(range(7))
+    platform.fault = tools.fails_once(point)
+
+    first = deliver(platform, "best", wanted)
+    second = deliver(platform, "best", wanted)
+
+    assert (first.state, second.state) == (DeliveryState.INCOMPLETE, DeliveryState.SETTLED)
+    assert "next run" in first.sentences[-1]
+    assert len(platform.audiences) == 1
+    assert platform.members() == tools.payloads(wanted)
+
+
+def test_somebody_whose_arrival_is_unknown_is_removed_when_no_longer_wanted(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    platform.fault = tools.fails_once("after add", Killed())
+    with pytest.raises(Killed):
+        deliver(platform, "best", tools.people(range(3)))
+    assert len(platform.members()) == 3
+
+    report = deliver(platform, "best", tools.people([0]), consent_lost={"c000001", "c000002"})
+
+    assert platform.members() == tools.payloads(tools.people([0]))
+    assert report.state is DeliveryState.SETTLED
+
+
+def test_a_killed_delivery_is_closed_by_the_next_one(deliver, tools, ledger) -> None:
+    platform = tools.platform(tools.small())
+    platform.fault = tools.fails_once("after add", Killed())
+    with pytest.raises(Killed):
+        deliver(platform, "best", tools.people(range(3)))
+
+    deliver(platform, "best", tools.people(range(3)))
+
+    with ledger.reading() as connection:
+        states = {one.state for one in deliveries.deliveries(connection)}
+    assert states == {DeliveryState.INTERRUPTED, DeliveryState.SETTLED}
+    assert [one.state for one in batches(ledger)].count(BatchState.FAILED) == 1
+
+
+def test_people_without_consent_are_never_sent_even_when_they_are_wanted(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+
+    report = deliver(platform, "best", tools.people(range(3)), consent_lost={"c000001"})
+
+    assert report.wanted == 2
+    assert platform.members() == tools.payloads(tools.people([0, 2]))
+
+
+def test_processing_is_followed_with_growing_pauses(deliver, tools, clock) -> None:
+    platform, wanted = tools.platform(tools.small(), polls=5), tools.people(range(3))
+    pauses = []
+
+    def sleep(seconds):
+        pauses.append(seconds)
+        clock.sleep(seconds)
+
+    report = deliver(platform, "best", wanted, sleep=sleep)
+
+    assert report.state is DeliveryState.SETTLED
+    assert pauses == [0.25, 0.5, 1, 2]
+
+
+def test_what_is_still_processed_after_the_patience_is_picked_up_by_the_next_run(
+    deliver, tools, ledger
+) -> None:
+    platform, wanted = tools.platform(tools.small(), polls=4), tools.people(range(3))
+
+    first = deliver(platform, "best", wanted, patience=0)
+    second = deliver(platform, "best", wanted)
+
+    assert (first.state, first.delivered) == (DeliveryState.PROCESSING, 0)
+    assert (second.state, second.delivered) == (DeliveryState.UNCHANGED, 3)
+    assert platform.sent() == ["create", "add"]
+    with ledger.reading() as connection:
+        assert [one.state for one in deliveries.deliveries(connection)] == [
+            DeliveryState.SETTLED,
+            DeliveryState.UNCHANGED,
+        ]
+
+
+def test_an_opt_out_is_removed_at_once_although_the_addition_is_still_processed(deliver, tools) -> None:
+    platform, wanted = tools.platform(tools.small(), polls=4), tools.people(range(3))
+    deliver(platform, "best", wanted, patience=0)
+    platform.calls.clear()
+
+    early = deliver(platform, "best", wanted, consent_lost={"c000000"}, patience=0)
+    sent_early = platform.sent()
+    late = deliver(platform, "best", wanted, consent_lost={"c000000"})
+
+    assert (early.state, sent_early) == (DeliveryState.PROCESSING, ["remove"])
+    assert late.state is DeliveryState.SETTLED
+    assert platform.members() == tools.payloads(tools.people([1, 2]))
+
+
+def test_an_accepted_batch_that_fails_in_processing_is_sent_again_by_the_next_run(deliver, tools) -> None:
+    platform, wanted = tools.platform(tools.small(), polls=1), tools.people(range(3))
+    platform.spoils = lambda request: True
+    first = deliver(platform, "best", wanted)
+    platform.spoils = lambda request: False
+
+    second = deliver(platform, "best", wanted)
+
+    assert (first.state, first.delivered) == (DeliveryState.INCOMPLETE, 0)
+    assert first.sentences == ("3 people could not be added: the platform could not process it",)
+    assert second.state is DeliveryState.SETTLED
+    assert platform.members() == tools.payloads(wanted)
+
+
+def test_an_audience_that_vanished_is_made_anew_with_everybody(deliver, tools) -> None:
+    platform, wanted = tools.platform(tools.small()), tools.people(range(5))
+    deliver(platform, "best", wanted)
+    platform.audiences.clear()
+
+    report = deliver(platform, "best", wanted)
+
+    assert report.state is DeliveryState.SETTLED
+    assert "gone" in report.sentences[0]
+    assert platform.members() == tools.payloads(wanted)
+
+
+def test_dead_credentials_stop_the_platform_with_one_message(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    platform.fault = tools.fails_once("before add", CredentialError(META.platform, "the token is revoked."))
+
+    report = deliver(platform, "best", tools.people(range(9)))
+
+    assert report.platform_stopped
+    assert report.state is DeliveryState.FAILED
+    assert report.sentences == ("meta: the token is revoked. Nothing more is sent to meta in this run.",)
+    assert platform.sent() == ["create"]
+
+
+def test_a_refused_batch_does_not_keep_the_others_from_being_sent(deliver, tools, ledger) -> None:
+    platform, wanted = tools.platform(tools.small()), tools.people(range(7))
+    platform.fault = tools.fails_once(
+        "before add", TerminalPlatformError(META.platform, "a value is not a hash.")
+    )
+
+    first = deliver(platform, "best", wanted)
+    second = deliver(platform, "best", wanted)
+
+    assert (first.state, first.sent) == (DeliveryState.INCOMPLETE, 4)
+    assert "3 people could not be added: meta: a value is not a hash." in first.sentences
+    assert second.state is DeliveryState.SETTLED
+    assert platform.members() == tools.payloads(wanted)
+
+
+def test_a_dry_run_changes_neither_platform_nor_ledger(deliver, tools, ledger) -> None:
+    platform = tools.platform(tools.small())
+
+    report = deliver(platform, "best", tools.people(range(7)), dry_run=True)
+
+    assert platform.sent() == []
+    assert report.state is None
+    assert report.plan is not None
+    assert (report.plan.creates, len(report.plan.adds)) == (True, 7)
+    with ledger.reading() as connection:
+        assert deliveries.deliveries(connection) == []
+        assert deliveries.audiences(connection) == []
+
+
+def test_an_audience_of_our_name_that_we_did_not_make_is_not_touched(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    stranger = platform.create("shop best", "")
+    platform.calls.clear()
+
+    report = deliver(platform, "best", tools.people(range(2)))
+
+    assert report.state is DeliveryState.HELD
+    assert "nobody knows whom it holds" in report.sentences[-1]
+    assert platform.sent() == []
+    assert list(platform.audiences) == [stranger]
+    again = deliver(platform, "best", tools.people(range(2)))
+    assert again.state is DeliveryState.HELD
+
+
+def test_a_confirmed_delivery_replaces_an_audience_that_we_did_not_make(deliver, tools) -> None:
+    platform, wanted = tools.platform(tools.small()), tools.people(range(2))
+    stranger = platform.create("shop best", "")
+
+    report = deliver(platform, "best", wanted, confirm=True)
+
+    assert report.state is DeliveryState.SETTLED
+    assert stranger not in platform.audiences
+    assert platform.members("shop best") == tools.payloads(wanted)
+
+
+def test_an_older_state_is_not_sent_over_a_newer_one(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    deliver(platform, "best", tools.people(range(2)))
+
+    report = deliver(platform, "best", tools.people(range(9)), as_of=date(2026, 11, 1))
+
+    assert report.state is DeliveryState.HELD
+    assert "2026-11-01 is older" in report.sentences[-1]
+    assert len(platform.members()) == 2
+
+
+def test_a_large_change_waits_for_a_confirmation_but_an_opt_out_does_not(deliver, tools) -> None:
+    platform = tools.platform()
+    deliver(platform, "best", tools.people(range(4_000)))
+    fewer = tools.people(range(2_000))
+
+    held = deliver(platform, "best", fewer, consent_lost={"c003999"})
+    left = len(platform.members())
+    confirmed = deliver(platform, "best", fewer, consent_lost={"c003999"}, confirm=True)
+
+    assert (held.state, left) == (DeliveryState.HELD, 3_999)
+    assert "1,999 people would be removed" in held.sentences[-1]
+    assert confirmed.state is DeliveryState.SETTLED
+    assert platform.members() == tools.payloads(fewer)
+
+
+def test_a_large_change_that_was_let_through_is_finished_after_a_kill(deliver, tools) -> None:
+    platform = tools.platform()
+    deliver(platform, "best", tools.people(range(5_000)))
+    other = tools.people(range(1_400, 6_400))
+    platform.fault = tools.fails_once("before add", Killed())
+    with pytest.raises(Killed):
+        deliver(platform, "best", other)
+
+    report = deliver(platform, "best", other)
+
+    assert report.state is DeliveryState.SETTLED
+    assert platform.members() == tools.payloads(other)
+
+
+def test_people_are_sent_again_before_they_expire(deliver, tools, clock) -> None:
+    platform, wanted = tools.platform(tools.small(membership_days=100)), tools.people(range(2))
+    deliver(platform, "best", wanted)
+    clock.pass_days(89)
+    early = deliver(platform, "best", wanted)
+    clock.pass_days(1)
+
+    due = deliver(platform, "best", wanted)
+
+    assert (early.state, due.state) == (DeliveryState.UNCHANGED, DeliveryState.SETTLED)
+    assert due.plan is not None
+    assert due.plan.counts.refreshed == 2
+
+
+def test_sizes_and_match_rates_are_read_back(deliver, tools, ledger) -> None:
+    platform = tools.platform(tools.small())
+
+    report = deliver(platform, "best", tools.people(range(4)))
+
+    with ledger.reading() as connection:
+        (known,) = deliveries.audiences(connection)
+    assert report.audience == known
+    assert (known.size_low, known.size_high, known.match_rate_low, known.match_rate_high) == (4, 4, 1.0, 1.0)
+    assert known.match_rate_how == "size on the platform over people sent"
+
+
+def test_nothing_is_created_for_nobody(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+
+    report = deliver(platform, "best", {})
+
+    assert report.state is DeliveryState.UNCHANGED
+    assert platform.audiences == {}
+
+
+@pytest.fixture
+def stubborn(tools):
+    """A platform that creates with people only, and refuses changes that leave fewer than four."""
+    return tools.platform(tools.small(creates_empty=False, minimum_after_change=4))
+
+
+def test_where_no_audience_is_created_empty_the_first_batch_creates_it(deliver, tools, stubborn) -> None:
+    wanted = tools.people(range(7))
+
+    report = deliver(stubborn, "best", wanted)
+
+    assert stubborn.sent() == ["create_with", "add", "add"]
+    assert report.state is DeliveryState.SETTLED
+    assert stubborn.members() == tools.payloads(wanted)
+
+
+@pytest.mark.parametrize("point", ["before create_with", "after create_with"])
+def test_an_uncertain_creation_with_people_is_adopted(deliver, tools, stubborn, point) -> None:
+    stubborn.fault = tools.fails_once(point, Killed())
+    with pytest.raises(Killed):
+        deliver(stubborn, "best", tools.people(range(7)))
+
+    report = deliver(stubborn, "best", tools.people(range(1, 8)))
+
+    assert report.state is DeliveryState.SETTLED
+    assert stubborn.members() == tools.payloads(tools.people(range(1, 8)))
+
+
+def test_a_refused_shrink_keeps_the_people_and_says_so(deliver, tools, stubborn) -> None:
+    deliver(stubborn, "best", tools.people(range(5)))
+
+    report = deliver(stubborn, "best", tools.people(range(3)))
+
+    assert report.state is DeliveryState.INCOMPLETE
+    assert "refuses to remove 2 people" in report.sentences[0]
+    assert report.delivered == 5
+    assert stubborn.members() == tools.payloads(tools.people(range(5)))
+
+
+def test_a_refused_shrink_with_people_without_consent_makes_the_audience_anew(
+    deliver, tools, stubborn
+) -> None:
+    deliver(stubborn, "best", tools.people(range(5)))
+    fewer = tools.people(range(3))
+
+    report = deliver(stubborn, "best", fewer, consent_lost={"c000004"})
+
+    assert report.state is DeliveryState.SETTLED
+    assert "1 people without consent" in report.sentences[0]
+    assert stubborn.members() == tools.payloads(fewer)
+
+
+def test_an_audience_too_small_to_be_used_is_made_anew_when_it_changes(deliver, tools, stubborn) -> None:
+    deliver(stubborn, "best", tools.people(range(2)))
+
+    report = deliver(stubborn, "best", tools.people(range(1, 3)))
+
+    assert report.state is DeliveryState.SETTLED
+    assert stubborn.members() == tools.payloads(tools.people(range(1, 3)))
+
+
+def test_a_shrink_that_only_growth_makes_possible_happens_after_it(deliver, tools, stubborn) -> None:
+    deliver(stubborn, "best", tools.people(range(5)))
+
+    report = deliver(stubborn, "best", tools.people(range(3, 8)))
+
+    assert report.state is DeliveryState.SETTLED
+    assert len(stubborn.audiences) == 1
+    assert "delete" not in stubborn.sent()
+    assert stubborn.members() == tools.payloads(tools.people(range(3, 8)))
+
+
+def test_long_names_are_cut_to_what_the_platform_takes(deliver, tools) -> None:
+    platform = tools.platform(tools.small(name_length=20))
+
+    deliver(platform, "an audience with a very long name", tools.people([1]))
+
+    ((held,),) = [tuple(platform.audiences.values())]
+    assert len(held.name) == 20
+    assert held.name.startswith("shop an aud")
+
+
+def test_the_receipt_state_of_tiktok_files_is_followed_like_any_other(deliver, tools) -> None:
+    platform = tools.platform(tools.small(TIKTOK, minimum_after_change=0), polls=2)
+
+    report = deliver(platform, "best", tools.people(range(4)))
+
+    assert report.state is DeliveryState.SETTLED
+    assert {request.state for request in platform.requests} == {ReceiptState.SETTLED}
+
+
+def test_no_identifier_and_no_customer_is_in_report_plan_or_ledger_messages(deliver, tools, ledger) -> None:
+    platform, wanted = tools.platform(tools.small(), polls=1), tools.people(range(5))
+    platform.spoils = lambda request: request.action == "remove"
+    deliver(platform, "best", wanted)
+
+    report = deliver(platform, "best", tools.people(range(3)))
+
+    written = repr(report) + report.text() + str(report.as_dict()) + repr(batches(ledger))
+    for one in wanted.values():
+        assert one.member.identifiers["meta_email"] not in written
+        assert one.fingerprint not in written
+    assert "c00000" not in repr(report) + report.text() + str(report.as_dict())
