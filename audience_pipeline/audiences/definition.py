@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -127,12 +127,13 @@ def read_definitions(contents: Mapping[str, bytes]) -> Definitions:
 
 def _definitions(contents: Mapping[str, bytes], problems: list[Problem]) -> Definitions:
     audiences: list[Definition] = []
-    suppressions: list[Suppression] = []
+    suppressions: dict[str, Suppression | None] = {}
     named: dict[str, str] = {}
     for file, content in contents.items():
         reader = FileReader(file, problems)
         if Path(file).name.startswith("_"):
-            suppressions += [Suppression(*rule) for rule in reader.suppressions(content)]
+            rules = reader.suppressions(content)
+            suppressions |= {name: Suppression(name, *rule) if rule else None for name, rule in rules.items()}
             continue
         read = reader.audience(content)
         if read.name and read.name in named:
@@ -143,15 +144,15 @@ def _definitions(contents: Mapping[str, bytes], problems: list[Problem]) -> Defi
             named[read.name] = file
         if read.complete:
             audiences.append(Definition(**read.values, file=file, lines=read.lines))
-    _check_names(audiences, {rule.name for rule in suppressions}, named, problems)
+    _check_names(audiences, suppressions.keys(), named, problems)
     ordered = _ordered(audiences, problems)
     if problems:
         raise DefinitionErrors(problems)
-    return Definitions(ordered, tuple(sorted(suppressions, key=lambda rule: rule.name)))
+    return Definitions(ordered, tuple(rule for _, rule in sorted(suppressions.items()) if rule))
 
 
 def _check_names(
-    audiences: Sequence[Definition], rules: set[str], named: Mapping[str, str], problems: list[Problem]
+    audiences: Sequence[Definition], rules: Collection[str], named: Mapping[str, str], problems: list[Problem]
 ) -> None:
     for audience in audiences:
         for key, rule in (("include", audience.include), ("exclude", audience.exclude)):

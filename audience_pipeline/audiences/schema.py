@@ -83,12 +83,12 @@ class FileReader:
         read.complete = len(self.problems) == before
         return read
 
-    def suppressions(self, content: bytes) -> list[tuple[str, str, Rule]]:
-        """The rules of a suppression file: ``rules``, a list of name, description and include."""
+    def suppressions(self, content: bytes) -> dict[str, tuple[str, Rule] | None]:
+        """The rules of a suppression file, name to description and rule; None for one with mistakes."""
         entries = self._document(content, ("rules",))
-        rules = self._value(entries, "rules", _items) if entries else None
-        read: dict[str, tuple[str, str, Rule]] = {}
-        for node in rules or ():
+        nodes = self._value(entries, "rules", _items) if entries else None
+        read: dict[str, tuple[str, Rule] | None] = {}
+        for node in nodes or ():
             if not isinstance(node, Entries):
                 self.problem(node.line, f"a suppression rule has the keys {', '.join(SUPPRESSION_KEYS)}")
                 continue
@@ -98,9 +98,9 @@ class FileReader:
             include: Rule | None = self._value(node, "include", partial(self._rule, composed=False))
             if name in read:
                 self.problem(node.line, f"the suppression rule {name} occurs twice")
-            elif name and description and include:
-                read[name] = (name, description, include)
-        return list(read.values())
+            elif name:
+                read[name] = (description, include) if description and include else None
+        return read
 
     def _document(self, content: bytes, keys: Sequence[str]) -> Entries | None:
         try:
