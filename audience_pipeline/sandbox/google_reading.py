@@ -1,0 +1,265 @@
+"""A request for members of Google's lists, read and validated as a whole."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audience_pipeline.sandbox import google_lists
+from audience_pipeline.sandbox.google_errors import GoogleError, invalid, wrong
+from audience_pipeline.sandbox.google_messages import DATA_KINDS, AccountType, Encoding
+from audience_pipeline.sandbox.google_schema import Reader, Violation
+from audience_pipeline.sandbox.people import Entry, Kind, sha256
+from audience_pipeline.sandbox.state import Audience
+from audience_pipeline.sandbox.world import World
+
+MEMBERS_LIMIT = 10_000
+IDENTIFIERS_LIMIT = 10
+DESTINATIONS_LIMIT = 10
+KEY_OF_KIND = {
+    "userData": "CONTACT_ID",
+    "mobileData": "MOBILE_ID",
+    "userIdData": "USER_ID",
+    "pairData": "PAIR_ID",
+    "ppidData": "PSEUDONYMOUS_ID",
+    "compositeData": "CONTACT_ID",
+}
+_DEVICE = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A list that the request goes to."""
+
+    sent: dict[str, Any]
+    reference: str
+    audience: Audience
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """The members of a request, read without a mistake."""
+
+    kind: str
+    entries: list[list[Entry]]
+    identifiers: list[int]
+    countries: list[str | None]
+    """The country that an address of the member names."""
+
+
+def parsed(reader: Reader, body: object) -> dict[str, Any]:
+    """A body read by its message.
+
+    Raises:
+        GoogleError: 400 with every mistake.
+    """
+    violations: list[Violation] = []
+    request = reader(body, "", violations)
+    if violations:
+        raise invalid(violations)
+    return dict(request or {})
+
+
+def validated(world: World, request: Mapping[str, Any]) -> tuple[list[Destination], Reading]:
+    """Destinations and members of a request.
+
+    Raises:
+        GoogleError: 400, for the whole request.
+    """
+    members = request.get("audienceMembers") or []
+    if not members:
+        raise wrong("audience_members", "REQUIRED_FIELD_MISSING")
+    if len(members) > MEMBERS_LIMIT:
+        raise wrong("audience_members", "TOO_MANY_AUDIENCE_MEMBERS")
+    kinds = {kind for member in members for kind in DATA_KINDS if kind in member}
+    if len(kinds) > 1:
+        raise wrong("audience_members", "MULTIPLE_DATA_TYPES_NOT_ALLOWED")
+    kind = min(kinds, default="userData")
+    destinations = destinations_of(world, request, kind)
+    encoding = request.get("encoding") or Encoding.ENCODING_UNSPECIFIED
+    if kind == "userData" and encoding == Encoding.ENCODING_UNSPECIFIED:
+        raise wrong("encoding", "REQUIRED_FIELD_MISSING")
+    if "encryptionInfo" in request:
+        raise GoogleError(
+            400,
+            "Encrypted identifiers are not allowed for this project.",
+            "FAILED_PRECONDITION",
+            "NOT_ALLOWLISTED",
+        )
+    references = {destination.reference for destination in destinations}
+    reading, violations = Reading(kind, [], [], []), list[Violation]()
+    for place, member in enumerate(members):
+        path = f"audience_members[{place}]"
+        if not set(member.get("destinationReferences") or ()) <= references:
+            violations.append(_violation(f"{path}.destination_references", "INVALID_DESTINATION"))
+        entries, country = _entries(member, kind, encoding, path, violations)
+        reading.entries.append(entries)
+        reading.identifiers.append(_sent(member, kind))
+        reading.countries.append(country)
+    if violations:
+        raise invalid(violations)
+    return destinations, reading
+
+
+def _sent(member: Mapping[str, Any], kind: str) -> int:
+    data = member.get(kind) or {}
+    return len(data.get("userIdentifiers") or data.get("mobileIds") or (1,))
+
+
+def destinations_of(world: World, request: Mapping[str, Any], kind: str | None) -> list[Destination]:
+    """The lists that a request goes to; ``kind`` of data must fit them.
+
+    Raises:
+        GoogleError: 400.
+    """
+    sent = request.get("destinations") or []
+    if not sent:
+        raise wrong("destinations", "REQUIRED_FIELD_MISSING")
+    if len(sent) > DESTINATIONS_LIMIT:
+        raise wrong("destinations", "TOO_MANY_DESTINATIONS")
+    found, references = [], set()
+    for place, destination in enumerate(sent):
+        path = f"destinations[{place}]"
+        account = _account(destination.get("operatingAccount"), f"{path}.operating_account")
+        for name in ("loginAccount", "linkedAccount"):
+            if name in destination:
+                _account(destination[name], f"{path}.{name}")
+        reference = destination.get("reference", "")
+        if reference in references:
+            raise wrong(f"{path}.reference", "DUPLICATE_DESTINATION_REFERENCE")
+        references.add(reference)
+        list_id = destination.get("productDestinationId")
+        if not list_id:
+            raise wrong(f"{path}.product_destination_id", "REQUIRED_FIELD_MISSING")
+        audience = world.state.audience("google", list_id)
+        if audience is None or audience.account != account or audience.kind != "members":
+            raise wrong(f"{path}.product_destination_id", "INVALID_USER_LIST_ID")
+        if kind is not None and KEY_OF_KIND[kind] != audience.details["uploadKeyType"]:
+            raise wrong(f"{path}.product_destination_id", "INVALID_USER_LIST_TYPE")
+        google_lists.expire(world, audience)
+        kept = {
+            **({"reference": reference} if reference else {}),
+            "operatingAccount": {"accountType": AccountType.GOOGLE_ADS, "accountId": account},
+            "productDestinationId": list_id,
+        }
+        found.append(Destination(kept, reference, audience))
+    return found
+
+
+def _account(account: Mapping[str, Any] | None, path: str) -> str:
+    if not account or not account.get("accountId"):
+        raise wrong(f"{path}.account_id", "REQUIRED_FIELD_MISSING")
+    kind, older = account.get("accountType"), account.get("product")
+    if not kind and not older:
+        raise wrong(f"{path}.account_type", "REQUIRED_FIELD_MISSING")
+    if (kind and older and kind != older) or (kind or older) != AccountType.GOOGLE_ADS:
+        raise wrong(f"{path}.account_type", "INVALID_DESTINATION")
+    if not re.fullmatch(r"\d{1,12}", account["accountId"]):
+        raise wrong(f"{path}.account_id", "INVALID_FORMAT")
+    return str(account["accountId"])
+
+
+def _violation(path: str, reason: str) -> Violation:
+    return Violation(path, reason.replace("_", " ").capitalize() + ".", reason)
+
+
+def _entries(
+    member: Mapping[str, Any], kind: str, encoding: int, path: str, violations: list[Violation]
+) -> tuple[list[Entry], str | None]:
+    """The identifiers of a member and the country it names; mistakes go to ``violations``."""
+    if kind not in member:
+        violations.append(_violation(path, "NO_IDENTIFIERS_PROVIDED"))
+        return [], None
+    if kind == "userData":
+        return _user_data(member["userData"], encoding, f"{path}.user_data.user_identifiers", violations)
+    if kind == "mobileData":
+        return _mobile_data(member["mobileData"], f"{path}.mobile_data.mobile_ids", violations), None
+    user_id = (member.get("userIdData") or {}).get("userId")
+    if kind == "userIdData" and not user_id:
+        violations.append(_violation(f"{path}.user_id_data.user_id", "REQUIRED_FIELD_MISSING"))
+    return [(Kind.OWN_ID, sha256(json.dumps(member[kind], sort_keys=True)))], None
+
+
+def _user_data(
+    data: Mapping[str, Any], encoding: int, path: str, violations: list[Violation]
+) -> tuple[list[Entry], str | None]:
+    identifiers = data.get("userIdentifiers") or []
+    if not identifiers:
+        violations.append(_violation(path, "NO_IDENTIFIERS_PROVIDED"))
+    if len(identifiers) > IDENTIFIERS_LIMIT:
+        violations.append(_violation(path, "TOO_MANY_USER_IDENTIFIERS"))
+    entries: list[Entry] = []
+    country: str | None = None
+    for place, identifier in enumerate(identifiers):
+        here = f"{path}[{place}]"
+        if "emailAddress" in identifier:
+            _hashed(
+                identifier["emailAddress"], Kind.EMAIL, encoding, f"{here}.email_address", entries, violations
+            )
+        elif "phoneNumber" in identifier:
+            _hashed(
+                identifier["phoneNumber"], Kind.PHONE, encoding, f"{here}.phone_number", entries, violations
+            )
+        elif "address" in identifier:
+            country = _address(identifier["address"], encoding, f"{here}.address", entries, violations)
+        else:
+            violations.append(_violation(here, "NO_IDENTIFIERS_PROVIDED"))
+    return entries, country
+
+
+def _address(
+    address: Mapping[str, str], encoding: int, path: str, entries: list[Entry], violations: list[Violation]
+) -> str | None:
+    names = {"givenName": "given_name", "familyName": "family_name"}
+    for name, proto_name in (*names.items(), ("regionCode", "region_code"), ("postalCode", "postal_code")):
+        if not address.get(name, "").strip():
+            violations.append(_violation(f"{path}.{proto_name}", "REQUIRED_FIELD_MISSING"))
+            return None
+    region, postal_code = address["regionCode"], address["postalCode"].strip()
+    if not re.fullmatch(r"[A-Z]{2}", region):
+        violations.append(_violation(f"{path}.region_code", "INVALID_REGION_CODE"))
+    if len(postal_code) > 16:
+        violations.append(_violation(f"{path}.postal_code", "INVALID_POSTAL_CODE"))
+    for name, kind in zip(names, (Kind.FIRST_NAME, Kind.LAST_NAME), strict=True):
+        _hashed(address[name], kind, encoding, f"{path}.{names[name]}", entries, violations)
+    entries.append((Kind.PLAIN_COUNTRY, sha256(region)))
+    entries.append((Kind.PLAIN_POSTAL_CODE, sha256(postal_code)))
+    return region
+
+
+def _hashed(
+    value: str, kind: Kind, encoding: int, path: str, entries: list[Entry], violations: list[Violation]
+) -> None:
+    hexadecimal = encoding == Encoding.HEX
+    try:
+        digest = bytes.fromhex(value) if hexadecimal else base64.b64decode(value, validate=True)
+    except (ValueError, binascii.Error):
+        violations.append(
+            _violation(path, "INVALID_HEX_ENCODING" if hexadecimal else "INVALID_BASE64_ENCODING")
+        )
+        return
+    if hexadecimal and len(digest) * 2 != len(value):
+        # Python skips white space between the digits.
+        violations.append(_violation(path, "INVALID_HEX_ENCODING"))
+        return
+    if len(digest) != 32:
+        violations.append(_violation(path, "INVALID_SHA256_FORMAT"))
+        return
+    entries.append((kind, digest))
+
+
+def _mobile_data(data: Mapping[str, Any], path: str, violations: list[Violation]) -> list[Entry]:
+    devices = data.get("mobileIds") or []
+    if not devices:
+        violations.append(_violation(path, "NO_IDENTIFIERS_PROVIDED"))
+    if len(devices) > IDENTIFIERS_LIMIT:
+        violations.append(_violation(path, "TOO_MANY_USER_IDENTIFIERS"))
+    for place, device in enumerate(devices):
+        if not _DEVICE.fullmatch(device) or not device.strip("0-"):
+            violations.append(_violation(f"{path}[{place}]", "INVALID_MOBILE_ID_FORMAT"))
+    return [(Kind.PLAIN_DEVICE, sha256(device)) for device in devices]

@@ -1,0 +1,233 @@
+"""The Graph API of Meta: versions, credentials, errors, usage headers and who answers what."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable
+from itertools import count
+from math import ceil
+from typing import Any
+from urllib.parse import parse_qsl
+
+from audience_pipeline.sandbox import meta_audiences, meta_lookalikes, meta_users
+from audience_pipeline.sandbox.faults import Fault
+from audience_pipeline.sandbox.meta_calls import (
+    ALWAYS_ALLOWED,
+    GraphCall,
+    GraphError,
+    missing_object,
+)
+from audience_pipeline.sandbox.quotas import Usage
+from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
+from audience_pipeline.sandbox.world import World
+
+TOKEN = "sandbox-meta-token"  # noqa: S105 (documented)
+EXPIRED_TOKEN = "sandbox-meta-expired-token"  # noqa: S105
+VERSION = "v26.0"
+SERVED = frozenset({"v25.0", VERSION})
+_VERSION = re.compile(r"v(\d+)\.(\d+)")
+_traces = count(1)
+
+
+def handle(world: World, call: Call) -> Answer:
+    """Answer one call.
+
+    Raises:
+        Refused: an error in Meta's envelope.
+    """
+    version, segments = _version(call.path)
+    headers = {"facebook-api-version": version, **_idle_headers("0")}
+    try:
+        if version not in SERVED:
+            raise GraphError(2635, f"You are calling a deprecated version of the Ads API: {version}.")
+        graph = _read(world, call, segments)
+        _check_credentials(world, call, graph)
+        account = _account(world, segments)
+        headers |= _count(world, account, graph.method)
+        return json_answer(_route(graph, segments), headers=headers)
+    except GraphError as error:
+        raise Refused(_envelope(error, headers)) from None
+
+
+def fault(kind: Fault, draw: int) -> Answer:
+    """How a throttle or an outage looks; ``draw`` chooses among the forms."""
+    headers = {"facebook-api-version": VERSION, **_idle_headers("0")}
+    if kind is Fault.THROTTLED:
+        code, subcode = ((80003, 2446079), (17, 2446079), (4, None), (613, 5044001))[draw % 4]
+        headers |= _business_usage("0", 100, 1)
+        return _envelope(GraphError(code, "There have been too many calls.", subcode=subcode), headers)
+    if draw % 2:
+        return _envelope(
+            GraphError(2, "Service temporarily unavailable.", status=503, transient=True), headers
+        )
+    return _envelope(GraphError(1, "An unknown error occurred.", status=500), headers)
+
+
+def _version(path: str) -> tuple[str, list[str]]:
+    segments = [segment for segment in path.split("/") if segment]
+    asked = _VERSION.fullmatch(segments[0]) if segments else None
+    if asked is None:
+        return VERSION, segments
+    known_or_retired = float(asked[1]) <= float(VERSION[1:])
+    # The real service answers a version that does not exist with the default of the app.
+    return (segments[0] if known_or_retired else VERSION), segments[1:]
+
+
+def _read(world: World, call: Call, segments: list[str]) -> GraphCall:
+    parameters: dict[str, Any] = dict(call.query)
+    if call.body:
+        try:
+            if call.media_type == "application/json":
+                body = parse_json(call.body)
+            else:
+                body = dict(parse_qsl(call.body.decode(), keep_blank_values=True, max_num_fields=1000))
+        except ValueError:
+            raise GraphError(100, "The body is neither a form nor JSON.") from None
+        if not isinstance(body, dict):
+            raise GraphError(100, "The body must be an object.")
+        parameters |= body
+    method = call.method
+    override = parameters.pop("method", None)
+    if method == "POST" and isinstance(override, str):
+        method = override.upper()
+    return GraphCall(world, method, "/".join(segments), parameters, call.base_url + call.path)
+
+
+def _check_credentials(world: World, call: Call, graph: GraphCall) -> None:
+    scheme, _, header = call.headers.get("authorization", "").partition(" ")
+    token = header.strip() if scheme.lower() in {"bearer", "oauth"} else graph.parameters.get("access_token")
+    if not token:
+        raise GraphError(2500, "An access token is required to request this resource.", status=400)
+    if token == EXPIRED_TOKEN:
+        raise GraphError(190, "Error validating access token: Session has expired.", subcode=463, status=401)
+    if token != TOKEN:
+        raise GraphError(190, "Invalid OAuth access token - Cannot parse access token", status=401)
+    if world.app_secret is not None:
+        message = str(token)
+        if graph.parameters.get("appsecret_time"):
+            message += f"|{graph.parameters['appsecret_time']}"
+        proof = hmac.new(world.app_secret.encode(), message.encode(), hashlib.sha256).hexdigest()
+        if not hmac.compare_digest(proof, str(graph.parameters.get("appsecret_proof", ""))):
+            raise GraphError(100, "Invalid appsecret_proof provided in the API argument")
+    for name in ALWAYS_ALLOWED:
+        graph.parameters.pop(name, None)
+
+
+def _account(world: World, segments: list[str]) -> str:
+    if not segments:
+        return "0"
+    if segments[0].startswith("act_"):
+        return segments[0].removeprefix("act_")
+    audience = world.state.audience("meta", segments[0])
+    return audience.account if audience else "0"
+
+
+def _route(call: GraphCall, segments: list[str]) -> object:
+    node, edge = [*segments, "", ""][:2]
+    if len(segments) in {1, 2}:
+        if re.fullmatch(r"act_\d+", node):
+            handler = ACCOUNT_EDGES.get((call.method, edge))
+            if handler:
+                return handler(call, node.removeprefix("act_"))
+        elif node.isdigit():
+            audience = call.world.state.audience("meta", node)
+            if audience is None:
+                raise missing_object(call.method, node)
+            edge_handler = AUDIENCE_EDGES.get((call.method, edge))
+            if edge_handler:
+                return edge_handler(call, audience)
+    raise GraphError(
+        2500 if not node else 100, f"Unsupported {call.method.lower()} request: unknown path components."
+    )
+
+
+def _create(call: GraphCall, account: str) -> object:
+    if call.parameters.get("subtype") == "LOOKALIKE":
+        return meta_lookalikes.create(call, account)
+    return meta_audiences.create(call, account)
+
+
+ACCOUNT_EDGES: dict[tuple[str, str], Callable[[GraphCall, str], object]] = {
+    ("GET", ""): meta_audiences.read_account,
+    ("POST", "customaudiences"): _create,
+    ("GET", "customaudiences"): meta_audiences.list_in_account,
+    ("DELETE", "usersofanyaudience"): meta_users.remove_everywhere,
+}
+AUDIENCE_EDGES: dict[tuple[str, str], Callable[..., object]] = {
+    ("GET", ""): meta_audiences.read,
+    ("POST", ""): meta_audiences.update,
+    ("DELETE", ""): meta_audiences.delete,
+    ("POST", "users"): meta_users.add,
+    ("DELETE", "users"): meta_users.remove,
+    ("POST", "usersreplace"): meta_users.replace,
+    ("GET", "sessions"): meta_users.sessions,
+}
+
+
+def _count(world: World, account: str, method: str) -> dict[str, str]:
+    """Count the call against every limit and return the usage headers."""
+    use = world.quotas.use
+    app = use("meta_app_calls", "app")
+    if app.over:
+        raise GraphError(4, "(#4) Application request limit reached")
+    score = use("meta_account_score", account, 1 if method == "GET" else 3)
+    if score.over:
+        raise GraphError(17, "(#17) User request limit reached", subcode=2446079)
+    if method != "GET" and use("meta_mutations", account).over:
+        raise GraphError(613, "(#613) Calls to this api have exceeded the rate limit.", subcode=5044001)
+    calls = use("meta_custom_audience_calls", account)
+    if calls.over:
+        error = GraphError(
+            80003,
+            "(#80003) There have been too many calls from this ad-account. Wait a bit and try again.",
+            subcode=2446079,
+        )
+        error.headers |= _business_usage(account, 100, ceil(calls.wait / 60))
+        raise error
+    return _headers(account, app, score, calls)
+
+
+def _headers(account: str, app: Usage, score: Usage, calls: Usage) -> dict[str, str]:
+    percent = ceil(app.share * 100)
+    return {
+        "x-app-usage": json.dumps({"call_count": percent, "total_cputime": percent, "total_time": percent}),
+        "x-ad-account-usage": json.dumps(
+            {
+                "acc_id_util_pct": round(score.share * 100, 2),
+                "reset_time_duration": 300,
+                "ads_api_access_tier": "standard_access",
+            }
+        ),
+        **_business_usage(account, ceil(calls.share * 100), 0),
+    }
+
+
+def _idle_headers(account: str) -> dict[str, str]:
+    return _headers(account, Usage(0, 0), Usage(0, 0), Usage(0, 0))
+
+
+def _business_usage(account: str, percent: int, minutes: int) -> dict[str, str]:
+    usage = {
+        "type": "custom_audience",
+        "call_count": percent,
+        "total_cputime": percent,
+        "total_time": percent,
+        "estimated_time_to_regain_access": minutes,
+        "ads_api_access_tier": "standard_access",
+    }
+    return {"x-business-use-case-usage": json.dumps({account: [usage]})}
+
+
+def _envelope(error: GraphError, headers: dict[str, str]) -> Answer:
+    content: dict[str, Any] = {"message": error.text, "type": "OAuthException", "code": error.code}
+    if error.subcode is not None:
+        content["error_subcode"] = error.subcode
+    if error.transient:
+        content["is_transient"] = True
+    if error.fields:
+        content["error_data"] = {"blame_field_specs": [[name] for name in error.fields]}
+    content["fbtrace_id"] = f"Asandbox{next(_traces):08d}"
+    return json_answer({"error": content}, error.status, {**headers, **error.headers})

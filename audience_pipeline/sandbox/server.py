@@ -1,0 +1,261 @@
+"""Three ad platforms in one process, each under its real paths, on one loopback port."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from audience_pipeline.sandbox import google, google_ads, inspection, meta, tiktok
+from audience_pipeline.sandbox.faults import Fault
+from audience_pipeline.sandbox.wire import Answer, Call, Refused
+from audience_pipeline.sandbox.world import World
+
+HOST = "127.0.0.1"
+MODULE = "audience_pipeline.sandbox.server"
+ADDRESS_FILE = "address"
+LOG_FILE = "sandbox.log"
+START_SECONDS = 60.0
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+_ADS = re.compile(r"/v\d+/customers/")
+
+Handler = Callable[[World, Call], Answer]
+
+
+def platform_of(path: str) -> tuple[str, Handler]:
+    """Who answers a path; whatever is nobody else's is Meta's, whose paths may lack a version."""
+    if path.startswith("/_sandbox/"):
+        return "sandbox", inspection.handle
+    if path.startswith("/open_api/"):
+        return "tiktok", tiktok.handle
+    if path == "/token":
+        return "google", google.token
+    if path.startswith("/v1/"):
+        return "google", google.handle
+    if _ADS.match(path):
+        return "google", google_ads.handle
+    return "meta", meta.handle
+
+
+FAULTS = {"meta": meta.fault, "google": google.fault, "tiktok": tiktok.fault}
+
+
+def application(world: World) -> ASGIApp:
+    """The application that serves ``world``."""
+
+    async def answer(request: Request) -> Response:
+        platform, handler = platform_of(request.url.path)
+        trouble = world.faults.draw(platform) if platform in FAULTS else None
+        fault = trouble.fault if trouble else None
+        if fault is Fault.RESET_BEFORE:
+            request.scope["sandbox.reset"] = True
+            return Response()
+        if trouble and trouble.fault in {Fault.THROTTLED, Fault.UNAVAILABLE}:
+            return _response(FAULTS[platform](trouble.fault, trouble.form))
+        call = Call(
+            request.method,
+            request.url.path,
+            dict(parse_qsl(request.url.query, keep_blank_values=True)),
+            dict(request.headers),
+            await request.body(),
+            f"http://{request.headers.get('host', HOST)}",
+        )
+        try:
+            with world.state.transaction():
+                result = handler(world, call)
+        except Refused as refused:
+            result = refused.answer
+        request.scope["sandbox.reset"] = fault is Fault.RESET_AFTER
+        return _response(result)
+
+    inner = Starlette(routes=[Route("/{path:path}", answer, methods=METHODS)])
+
+    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
+        async def unless_reset(message: Message) -> None:
+            if not scope.get("sandbox.reset"):
+                await send(message)
+
+        await inner(scope, receive, unless_reset)
+        if scope.get("sandbox.reset"):
+            # ASGI cannot drop a connection; uvicorn's sender knows the transport.
+            getattr(send, "__self__").transport.abort()  # noqa: B009
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    return outer
+
+
+def _response(answer: Answer) -> Response:
+    return Response(answer.body, answer.status, dict(answer.headers), answer.media_type)
+
+
+def run(
+    port: int,
+    state_dir: Path,
+    population: Path | None = None,
+    delay: float = 0.3,
+    faults: int | None = None,
+    *,
+    app_secret: str | None = None,
+    on_ready: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until interrupted; port 0 takes a free one, which ``state_dir/address`` and ``on_ready`` tell.
+
+    Args:
+        port: on 127.0.0.1.
+        state_dir: holds the state; the same folder continues where it stopped.
+        population: Parquet of the platforms' people (columns in :mod:`people`); None leaves it to chance.
+        delay: seconds of sandbox time until an upload is processed.
+        faults: seed of reproducible trouble; None for none.
+        app_secret: when set, Meta wants an ``appsecret_proof``.
+        on_ready: called with the base URL once the port is bound.
+
+    Raises:
+        OSError: the port is taken.
+        ValueError: the population lacks a column.
+        RuntimeError: another sandbox uses the state folder.
+    """
+    world = World.open(state_dir, population, delay=delay, faults=faults, app_secret=app_secret)
+    try:
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((HOST, port))
+            except OSError as error:
+                raise OSError(
+                    f"port {port} on {HOST} is taken: choose another, or 0 for a free one"
+                ) from error
+            address = f"http://{HOST}:{listener.getsockname()[1]}"
+            config = uvicorn.Config(
+                application(world),
+                lifespan="off",
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=2,
+                # Removals may carry their rows in the URL.
+                h11_max_incomplete_event_size=64 * 1024 * 1024,
+            )
+            (state_dir / ADDRESS_FILE).write_text(address)
+            if on_ready is not None:
+                on_ready(address)
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        world.state.close()
+
+
+@contextmanager
+def running(
+    state_dir: Path,
+    population: Path | None = None,
+    port: int = 0,
+    *,
+    delay: float = 0.3,
+    faults: int | None = None,
+    app_secret: str | None = None,
+) -> Iterator[str]:
+    """A sandbox in a process of its own, for the length of a ``with`` block; yields its base URL.
+
+    Raises:
+        RuntimeError: it did not start; the message holds what it said.
+    """
+    with process(state_dir, population, port, delay=delay, faults=faults, app_secret=app_secret) as (
+        address,
+        _,
+    ):
+        yield address
+
+
+@contextmanager
+def process(
+    state_dir: Path,
+    population: Path | None = None,
+    port: int = 0,
+    *,
+    delay: float = 0.3,
+    faults: int | None = None,
+    app_secret: str | None = None,
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """As :func:`running`, and the process too, for those who want to kill it."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    address_file, log = state_dir / ADDRESS_FILE, state_dir / LOG_FILE
+    address_file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", MODULE, "--port", str(port), "--state", str(state_dir)]
+    options = {"--population": population, "--delay": delay, "--faults": faults, "--app-secret": app_secret}
+    command += [part for name, value in options.items() if value is not None for part in (name, str(value))]
+    with log.open("ab") as output:
+        # Its input is a pipe that closes when this process ends, however it ends.
+        child = subprocess.Popen(
+            [*command, "--until-input-ends"], stdin=subprocess.PIPE, stdout=output, stderr=output
+        )
+        try:
+            yield _wait(child, address_file, log), child
+        finally:
+            child.terminate()
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+            if child.stdin is not None:
+                child.stdin.close()
+
+
+def _wait(child: subprocess.Popen[bytes], address_file: Path, log: Path) -> str:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and child.poll() is None:
+        address = address_file.read_text() if address_file.exists() else ""
+        if address:
+            try:
+                with urllib.request.urlopen(f"{address}/_sandbox/health", timeout=5):  # noqa: S310 (our own)
+                    return address
+            except (urllib.error.URLError, OSError):
+                pass
+        time.sleep(0.02)
+    said = log.read_text(errors="replace").strip().splitlines()[-1:]
+    raise RuntimeError(f"the sandbox did not start: {said[0] if said else 'it said nothing'}")
+
+
+def main() -> None:
+    """Serve with options from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--population", type=Path)
+    parser.add_argument("--delay", type=float, default=0.3)
+    parser.add_argument("--faults", type=int)
+    parser.add_argument("--app-secret")
+    parser.add_argument("--until-input-ends", action="store_true")
+    given = parser.parse_args()
+    if given.until_input_ends:
+        threading.Thread(target=_end_with_input, daemon=True).start()
+    run(given.port, given.state, given.population, given.delay, given.faults, app_secret=given.app_secret)
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    # The state is safe at any moment, so there is nothing to tidy up.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
