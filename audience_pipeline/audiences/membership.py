@@ -110,21 +110,19 @@ def memberships(profile: pl.DataFrame, definitions: Definitions, *, salt: str = 
 def holdout(customer_id: pl.Expr, audience: Definition, *, salt: str = DEFAULT_SALT) -> pl.Expr:
     """Whether a customer is held out of an audience: the same answer on every day and every machine.
 
-    A greater percentage holds out more people and keeps those of a smaller one.
+    The first eight bytes of SHA-256 over salt, audience and customer (joined by U+001F), as a share of all
+    that they can be, lie below the percentage. A greater percentage keeps the people of a smaller one.
     """
     limit = round(audience.holdout_percent * 2**64 / 100)
-    if limit == 0:
-        return customer_id.is_null()
-    key = hashlib.sha256(f"{salt}\x1f{audience.name}".encode()).digest()[:32]
+    begun = hashlib.sha256(f"{salt}\x1f{audience.name}\x1f".encode())
+
+    def is_drawn(customer: str) -> bool:
+        digest = begun.copy()
+        digest.update(customer.encode())
+        return int.from_bytes(digest.digest()[:8]) < limit
 
     def drawn(ids: pl.Series) -> pl.Series:
-        return pl.Series(
-            [
-                int.from_bytes(hashlib.blake2b(customer.encode(), digest_size=8, key=key).digest()) < limit
-                for customer in ids.to_list()
-            ],
-            dtype=pl.Boolean,
-        )
+        return pl.Series([limit > 0 and is_drawn(customer) for customer in ids.to_list()], dtype=pl.Boolean)
 
     return customer_id.map_batches(drawn, return_dtype=pl.Boolean, is_elementwise=True)
 
