@@ -209,6 +209,24 @@ def test_true_phone_numbers_are_valid_and_typed_ones_lead_to_them(
         assert phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) == true, country
 
 
+def test_numbers_typed_wrong_are_no_numbers(shop: ShopFiles, truth: pl.DataFrame) -> None:
+    latest = text(shop.crm).group_by("customer_id").last().select("customer_id", typed="phone")
+    wrong = truth.join(latest, on="customer_id").filter(
+        pl.col("phone_typed").is_in(["invalid", "placeholder"])
+    )
+
+    def is_valid(typed: str, country: str) -> bool:
+        try:
+            return phonenumbers.is_valid_number(phonenumbers.parse(typed, country))
+        except phonenumbers.NumberParseException:
+            return False
+
+    assert wrong.height > 20
+    assert not [
+        typed for typed, country in wrong.select("typed", "country").iter_rows() if is_valid(typed, country)
+    ]
+
+
 def test_households_share_addresses_and_often_phone_and_email(truth: pl.DataFrame) -> None:
     homes = truth.drop_nulls("household").sort("customer_id").group_by("household", maintain_order=True)
     pairs = homes.agg(pl.len(), pl.col("postal_code", "email", "phone").n_unique())

@@ -218,7 +218,7 @@ _PHONE = _by_style(
     .otherwise("00" + pl.col("calling") + " " + _AREA + " " + _MIDDLE + _END),
     _ways(
         "_phone_way",
-        pl.col("national").str.slice(0, 5),
+        pl.col("national").str.slice(0, 3),
         pl.lit("see email"),
         pl.col("national") + pl.col("national"),
     ),

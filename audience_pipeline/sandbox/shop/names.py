@@ -119,8 +119,8 @@ CONSENT_NEEDED = tuple(country.code != "US" for country in COUNTRIES)
 """Whether silence means no, per country: the EEA, the UK and Switzerland."""
 
 MAIL_DOMAINS: tuple[tuple[str, float], ...] = (
-    ("gmail.com", 0.40), ("googlemail.com", 0.04), ("freemail.example", 0.18), ("post.example", 0.13),
-    ("webbrief.example", 0.10), ("mailhaus.example", 0.08), ("mailinator.com", 0.003),
+    ("gmail.com", 0.62), ("googlemail.com", 0.06), ("freemail.example", 0.06), ("post.example", 0.05),
+    ("webbrief.example", 0.04), ("mailhaus.example", 0.03), ("mailinator.com", 0.003),
 )  # fmt: skip
 """Where private people have their mail, with shares; the rest have it at their employer's."""
 
