@@ -61,20 +61,22 @@ class Courier:
     _refused: int = 0
 
     def remove(
-        self, remote_id: str, people: Sequence[DeliveredMember], restores: Sequence[DeliveredMember]
+        self, remote_id: str, people: Sequence[DeliveredMember], doubtful: Sequence[DeliveredMember]
     ) -> None:
         """Remove people as they were sent; mark those whom that may take along."""
         pairs = [(Member(one.customer_id, one.identifiers), one.fingerprint) for one in people]
         for chunk, session in self._batches(pairs):
             self._send(
-                remote_id, "remove", chunk, session, doubtful=restores if session.sequence == 1 else ()
+                remote_id, "remove", chunk, session, doubtful=doubtful if session.sequence == 1 else ()
             )
 
-    def remove_early(self, remote_id: str, people: Sequence[DeliveredMember]) -> None:
+    def remove_early(
+        self, remote_id: str, people: Sequence[DeliveredMember], doubtful: Sequence[DeliveredMember]
+    ) -> None:
         """Remove people whose earlier batch is still processed: they stay on the list of those to remove."""
         pairs = [(Member(one.customer_id, one.identifiers), one.fingerprint) for one in people]
         for chunk, session in self._batches(pairs):
-            self._send(remote_id, "remove", chunk, session, early=True)
+            self._send(remote_id, "remove", chunk, session, doubtful=doubtful, early=True)
 
     def add(self, remote_id: str, people: Sequence[Recipient]) -> None:
         """Add people to an audience that exists."""
@@ -163,8 +165,8 @@ class Courier:
         if not early:
             self._people[batch.batch_id] = [(member.customer_id, variant) for member, variant in people]
         with self.ledger.begin() as connection:
+            deliveries.doubt(connection, self.key, doubtful)
             deliveries.plan_batch(connection, self.key, batch, () if early else people)
-            deliveries.send_again(connection, self.key, doubtful)
         return batch
 
     def _answered(self, batch: Batch, receipt: Receipt, created: PlatformAudience | None = None) -> None:

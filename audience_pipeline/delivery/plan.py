@@ -6,6 +6,7 @@ confirmed. So whatever a killed run left behind, comparing the two sets says wha
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -68,8 +69,8 @@ class Plan:
     removals: tuple[DeliveredMember, ...] = field(default=(), repr=False)
     urgent: tuple[DeliveredMember, ...] = field(default=(), repr=False)
     """Without consent, and in a batch that is still being processed: removed now and once more after it."""
-    restores: tuple[DeliveredMember, ...] = field(default=(), repr=False)
-    """They share an identifier with somebody who is removed: sent again after the removals."""
+    doubtful: tuple[DeliveredMember, ...] = field(default=(), repr=False)
+    """They share an identifier with somebody who is removed: whoever is wanted is sent again after that."""
     adds: tuple[Recipient, ...] = field(default=(), repr=False)
     held: str = ""
     """Why nothing but removals of people without consent is sent; empty when nothing is held."""
@@ -180,7 +181,7 @@ def decide(
             sorted(removals, key=lambda one: (one.customer_id not in consent_lost, one.customer_id))
         ),
         urgent=tuple(urgent),
-        restores=tuple(_restores(removals, wanted, staying, key)),
+        doubtful=tuple(_doubtful(removals, urgent, wanted, delivered, key)),
         adds=tuple(adds),
         held=held,
     )
@@ -236,7 +237,7 @@ def _additions(
         if person is None:
             why = "changed" if customer_id in known else "new"
         elif person.in_flight:
-            number["waiting" if person.state is MemberState.REMOVING else "unchanged"] += 1
+            number["unchanged" if person.state is MemberState.ADDING else "waiting"] += 1
             continue
         elif person.state is not MemberState.ADDED:
             why = "resent"
@@ -253,21 +254,32 @@ def _additions(
     return adds, Counts(wanted=len(wanted), **number)
 
 
-def _restores(
-    removals: Iterable[DeliveredMember],
+def _doubtful(
+    removals: Sequence[DeliveredMember],
+    urgent: Sequence[DeliveredMember],
     wanted: Wanted,
-    staying: Mapping[str, DeliveredMember],
+    delivered: Iterable[DeliveredMember],
     key: Keys,
 ) -> list[DeliveredMember]:
-    """Wanted people whom a removal may take along, because platforms match by single identifiers."""
-    taken = {one for person in removals for one in key(person.identifiers)}
+    """Whom the removals may take along, because platforms match people by single identifiers.
+
+    Not only wanted people: somebody who is to be removed by a later batch may be wanted again before that.
+    """
+    taken = Counter(one for person in (*removals, *urgent) for one in key(person.identifiers))
     if not taken:
         return []
-    return [
-        person
-        for customer_id, person in staying.items()
-        if not person.in_flight and not taken.isdisjoint(key(wanted[customer_id].member.identifiers))
-    ]
+    own = Counter({(person.customer_id, person.fingerprint): 1 for person in removals})
+
+    def is_taken(person: DeliveredMember) -> bool:
+        recipient = wanted.get(person.customer_id)
+        current = recipient is not None and recipient.fingerprint == person.fingerprint
+        identifiers = (
+            recipient.member.identifiers if recipient is not None and current else person.identifiers
+        )
+        itself = own[person.customer_id, person.fingerprint]
+        return any(taken[one] > itself for one in key(identifiers))
+
+    return [person for person in delivered if person.state is not MemberState.REMOVING and is_taken(person)]
 
 
 def _reason_to_hold(standing: Standing, remote_name: str, as_of: date, counts: Counts, known: int) -> str:

@@ -163,7 +163,7 @@ class _Run:
             self.sentences.append("The audience of this name that was there before was deleted.")
             self._put(self._to_create(), forget=True)
         if plan.urgent and self.known is not None and self.known.remote_id:
-            self.courier.remove_early(self.known.remote_id, plan.urgent)
+            self.courier.remove_early(self.known.remote_id, plan.urgent, plan.doubtful)
         for _ in range(MOST_TURNS):
             if not self._turn(plan):
                 break
@@ -176,7 +176,7 @@ class _Run:
         failed = self.courier.failed
         removals = [one for one in plan.removals if _variant(one) not in failed["remove"]]
         if removals and self.known is not None and self.known.remote_id:
-            self.courier.remove(self.known.remote_id, removals, plan.restores)
+            self.courier.remove(self.known.remote_id, removals, plan.doubtful)
             return True
         adds = [one for one in plan.adds if (one.member.customer_id, one.fingerprint) not in failed["add"]]
         if not adds:

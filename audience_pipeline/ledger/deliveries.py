@@ -204,8 +204,8 @@ def plan_batch(
     upsert(connection, schema.delivered_members, rows, keep=kept)
 
 
-def send_again(connection: Connection, key: AudienceKey, people: Sequence[DeliveredMember]) -> None:
-    """Mark people as doubtful: a removal of somebody else may take them along."""
+def doubt(connection: Connection, key: AudienceKey, people: Sequence[DeliveredMember]) -> None:
+    """Mark people whom a removal may take along, even if they are just being added."""
     if not people:
         return
     table = schema.delivered_members
@@ -216,7 +216,7 @@ def send_again(connection: Connection, key: AudienceKey, people: Sequence[Delive
             table.c.customer_id == bindparam("who"),
             table.c.fingerprint == bindparam("variant"),
         )
-        .values(state=MemberState.ADDING.value, batch_id=None)
+        .values(state=MemberState.DOUBTFUL.value)
     )
     connection.execute(
         statement, [{"who": person.customer_id, "variant": person.fingerprint} for person in people]
@@ -236,7 +236,8 @@ def settle_batch(connection: Connection, batch: Batch) -> None:
     if batch.action == "remove":
         connection.execute(delete(people).where(touched))
     else:
-        connection.execute(update(people).where(touched).values(state=MemberState.ADDED.value))
+        arriving = people.c.state == MemberState.ADDING.value
+        connection.execute(update(people).where(touched, arriving).values(state=MemberState.ADDED.value))
 
 
 def under_way(connection: Connection, key: AudienceKey) -> list[Batch]:

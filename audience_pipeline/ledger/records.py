@@ -35,6 +35,8 @@ class MemberState(StrEnum):
 
     ADDING = "adding"
     ADDED = "added"
+    DOUBTFUL = "doubtful"
+    """A removal of somebody with a common identifier may have taken the person along."""
     REMOVING = "removing"
 
 

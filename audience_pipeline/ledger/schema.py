@@ -169,7 +169,7 @@ delivered_members = Table(
     Column("customer_id", Text, primary_key=True),
     Column("fingerprint", String(32), primary_key=True, comment="Of the identifiers as sent"),
     Column("identifiers", JSON, nullable=False, comment="What was sent: hashes, so that it can be removed"),
-    Column("state", String(8), nullable=False, comment="adding, added, removing: may be on the platform"),
+    Column("state", String(8), nullable=False, comment="adding, added, doubtful, removing: all may be there"),
     Column("delivered_at", UtcDateTime, nullable=False),
     Column("batch_id", ForeignKey("batches.batch_id"), comment="The batch that touched it last"),
     Index(None, "batch_id"),

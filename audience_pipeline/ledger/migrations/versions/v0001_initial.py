@@ -152,7 +152,7 @@ def upgrade() -> None:
             "state",
             sa.String(length=8),
             nullable=False,
-            comment="adding, added, removing: may be on the platform",
+            comment="adding, added, doubtful, removing: all may be there",
         ),
         sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("batch_id", sa.String(length=48), nullable=True, comment="The batch that touched it last"),
