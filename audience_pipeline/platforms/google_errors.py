@@ -1,0 +1,112 @@
+"""What errors of Google's Data Manager API mean: retry, permanent, or a dead token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import requests
+
+from audience_pipeline.platforms.answers import dicts, mapping
+from audience_pipeline.platforms.contract import (
+    CredentialError,
+    Platform,
+    PlatformError,
+    TerminalPlatformError,
+    TransientPlatformError,
+)
+from audience_pipeline.platforms.http import Json, by_status
+
+_PLATFORM = Platform.GOOGLE
+_TRANSIENT = frozenset({"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"})
+_QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
+_MEMBER = re.compile(r"audience_members\[(\d+)\](?:.*?\.([a-z_]+))?$")
+_SHOWN = 20
+_REMEDIES = {
+    "PERMISSION_DENIED": "the token has no access to this account, or the project lacks the API",
+    "TERMS_AND_CONDITIONS_NOT_SIGNED": "accept the Customer Match terms in the account",
+    "NOT_ALLOWLISTED": "ask Google for access",
+    "ADVERTISER_NOT_ALLOWLISTED_FOR_UPLOADED_DATA": "the account may not use Customer Match yet",
+    "OPERATING_ACCOUNT_LOGIN_ACCOUNT_MISMATCH": "set login_account to the manager that holds the account",
+    "EU_POLITICAL_ADVERTISING_DECLARATION_REQUIRED": "declare EU political advertising in the account",
+    "INVALID_USER_LIST_TYPE": "the list takes another kind of data: rename it, and a new one is made",
+    "REQUEST_TOO_OLD": "its outcome is not kept any more: send the people again",
+}
+
+
+def judge(
+    response: requests.Response, answer: Json | None, safe: Callable[[object], str], now: float
+) -> PlatformError | None:
+    """The error that a response stands for; ``now`` in epoch seconds, ``safe`` as of :class:`Transport`."""
+    error = (answer or {}).get("error")
+    if not isinstance(error, dict):
+        return by_status(_PLATFORM, response)
+    status = str(error.get("status") or response.status_code)
+    details = dicts(error.get("details"))
+    trace = _trace(details)
+    violations = [
+        one for detail in details for one in detail.get("fieldViolations") or () if isinstance(one, dict)
+    ]
+    reasons = [str(one["reason"]) for one in (*violations, *details) if one.get("reason")]
+    reason = next((name for name in reasons if name != status), "")
+    label = f"{status}/{reason}" if reason else status
+    text = f"{label}: {_violated(violations) or safe(error.get('message') or 'no message')}"
+    if status == "UNAUTHENTICATED" or response.status_code == 401:
+        return CredentialError(
+            _PLATFORM, f"{text} (the access token was refused)", code=label, trace_id=trace
+        )
+    if status == "RESOURCE_EXHAUSTED" or response.status_code == 429:
+        return TransientPlatformError(
+            _PLATFORM, text, code=label, trace_id=trace, retry_after=_quota_wait(details, now)
+        )
+    if status in _TRANSIENT or response.status_code >= 500:
+        return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace)
+    remedy = _REMEDIES.get(reason) or _REMEDIES.get(status)
+    return TerminalPlatformError(
+        _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
+    )
+
+
+def _violated(violations: list[dict[str, Any]]) -> str:
+    """Which members were refused and why; the descriptions may quote a value and are left out."""
+    if not violations:
+        return ""
+    places = []
+    for violation in violations:
+        field, reason = str(violation.get("field") or ""), str(violation.get("reason") or "refused")
+        member = _MEMBER.search(field)
+        if member:
+            part = f" in {member[2]}" if member[2] else ""
+            places.append(f"member {member[1]}: {reason}{part}")
+        else:
+            places.append(f"{field}: {reason}" if field else reason)
+    shown = "; ".join(places[:_SHOWN])
+    return f"{shown}; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else shown
+
+
+def _quota_wait(details: list[dict[str, Any]], now: float) -> float:
+    """A minute, or until the day of the quota ends at midnight Pacific."""
+    limits = [str(mapping(detail.get("metadata")).get("quota_limit") or "") for detail in details]
+    if not any("PerDay" in limit for limit in limits):
+        return 60.0
+    here = datetime.fromtimestamp(now, _QUOTA_ZONE)
+    midnight = datetime.combine(here.date() + timedelta(days=1), datetime.min.time(), _QUOTA_ZONE)
+    return midnight.timestamp() - now
+
+
+def _trace(details: list[dict[str, Any]]) -> str:
+    ids = (detail.get("requestId") or mapping(detail.get("metadata")).get("requestId") for detail in details)
+    return next((str(one) for one in ids if one), "")
+
+
+def is_name_taken(error: PlatformError) -> bool:
+    """There is an audience of that name already."""
+    return "DISPLAY_NAME_ALREADY_USED" in error.code or error.code.startswith("ALREADY_EXISTS")
+
+
+def is_gone(error: PlatformError) -> bool:
+    """What was asked for does not exist (any more)."""
+    return error.code.split("/")[0] in ("NOT_FOUND", "404")

@@ -1,0 +1,300 @@
+"""Meta: Custom Audiences from a customer file, Marketing API."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import requests
+
+from audience_pipeline.identifiers import hashed
+from audience_pipeline.platforms.answers import count, dicts, mapping, oldest
+from audience_pipeline.platforms.contract import (
+    META,
+    Action,
+    Capabilities,
+    Member,
+    Platform,
+    PlatformError,
+    Receipt,
+    ReceiptState,
+    RemoteAudience,
+    TerminalPlatformError,
+    TransientPlatformError,
+    UploadSession,
+)
+from audience_pipeline.platforms.credentials import StaticToken
+from audience_pipeline.platforms.http import Json, Patience, Transport
+from audience_pipeline.platforms.members import check_members, check_name
+from audience_pipeline.platforms.meta_errors import AUDIENCE_DELETED, OBJECT_MISSING, judge, pause_for
+
+log = logging.getLogger(__name__)
+
+SCHEMA = ("EMAIL", "PHONE", "FN", "LN", "ZIP", "COUNTRY")
+"""In the order of ``META.identifiers``."""
+FIELDS = (
+    "id,name,subtype,operation_status,delivery_status,"
+    "approximate_count_lower_bound,approximate_count_upper_bound"
+)
+_USABLE = frozenset({100, 200, 400, 411, 412})
+_PAGE = "100"
+
+
+class MetaClient:
+    """One ad account. Uploads are idempotent on the person, so that a repeated batch changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "https://graph.facebook.com",
+        access_token: str,
+        account: str,
+        app_secret: str | None = None,
+        api_version: str = "v26.0",
+        patience: Patience = Patience(),  # noqa: B008 (frozen)
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``account`` with or without ``act_``; with ``app_secret`` every request carries its proof."""
+        self._account = account.removeprefix("act_")
+        self._version = api_version
+        self._proof = _proof(access_token, app_secret)
+        self._http = Transport(
+            Platform.META,
+            base_url,
+            StaticToken(Platform.META, access_token),
+            self._judge,
+            patience=patience,
+            sleep=sleep,
+            clock=clock,
+            chance=chance,
+        )
+        self._sessions: dict[int, dict[int, tuple[int, int]]] = {}
+        self._told_version = ""
+
+    def __repr__(self) -> str:
+        return f"MetaClient(account={self._account}, api_version={self._version})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What Meta can and allows."""
+        return META
+
+    @property
+    def account(self) -> str:
+        """The ad account, digits only."""
+        return self._account
+
+    def find(self, name: str) -> RemoteAudience | None:
+        """The oldest customer-file audience of exactly that name."""
+        return oldest(_audience(node) for node in self._list(name) if _is_customer_file(node, name))
+
+    def create(self, name: str, description: str) -> str:
+        """Create an empty audience and return its id; one that a lost answer made already is adopted."""
+        check_name(META, name)
+        body = {"name": name, "subtype": "CUSTOM", "customer_file_source": "USER_PROVIDED_ONLY"}
+        if description:
+            body["description"] = description
+
+        def post() -> str:
+            return _id(self._call("POST", f"/act_{self._account}/customaudiences", body=body, retry=False))
+
+        def adopt() -> str | None:
+            found = self.find(name)
+            return found.remote_id if found else None
+
+        return self._http.create_once(post, adopt)
+
+    def create_with(self, name: str, members: Sequence[Member]) -> Receipt:
+        """Not on Meta: audiences are created empty."""
+        raise TerminalPlatformError(
+            Platform.META, f"{name!r} with {len(members)} people: create it, then send them"
+        )
+
+    def send(
+        self, remote_id: str, action: Action, members: Sequence[Member], session: UploadSession
+    ) -> Receipt:
+        """Add or remove people.
+
+        Meta counts by session, so that the figures of one batch are what its answer adds to those of the
+        answer before. Additions stay ``PROCESSING`` until :meth:`settle` finds how many were matched.
+        """
+        check_members(META, members)
+        body = {
+            "session": {
+                "session_id": session.session_id,
+                "batch_seq": session.sequence,
+                "last_batch_flag": session.last,
+                "estimated_num_total": session.estimated_total,
+            },
+            "payload": {"schema": SCHEMA, "data": [_row(member.identifiers) for member in members]},
+        }
+        answer = self._call("POST" if action == "add" else "DELETE", f"/{remote_id}/users", body=body)
+        receipt = Receipt(
+            request_id=str(session.session_id),
+            state=ReceiptState.PROCESSING if action == "add" else ReceiptState.SETTLED,
+            received=len(members),
+            remote_id=remote_id,
+        )
+        return self._counted(receipt, session, answer)
+
+    def settle(self, receipt: Receipt) -> Receipt:
+        """Read the session of a batch: how many of its people were matched.
+
+        The figure is that of the whole session; a batch of several gets its share of it.
+        """
+        if receipt.state is not ReceiptState.PROCESSING:
+            return receipt
+        answer = self._call(
+            "GET", f"/{receipt.remote_id}/sessions", params={"session_id": receipt.request_id}
+        )
+        found = [one for one in dicts(answer.get("data")) if str(one.get("session_id")) == receipt.request_id]
+        if not found or (count(found[0].get("progress")) or 0) < 100:
+            return receipt
+        received, matched = count(found[0].get("num_received")), count(found[0].get("num_matched"))
+        if not received or matched is None:
+            return replace(receipt, state=ReceiptState.SETTLED)
+        rate = min(matched / received, 1.0)
+        return replace(
+            receipt,
+            state=ReceiptState.SETTLED,
+            matched=round(rate * receipt.received),
+            match_rate=(rate, rate),
+        )
+
+    def read(self, remote_id: str) -> RemoteAudience | None:
+        """Status and bounds of the size; None when the audience is gone."""
+        try:
+            return _audience(self._call("GET", f"/{remote_id}", params={"fields": FIELDS}))
+        except TerminalPlatformError as error:
+            if _is_gone(error):
+                return None
+            raise
+
+    def delete(self, remote_id: str) -> None:
+        """Delete an audience; one that is gone already is no error."""
+        try:
+            self._call("DELETE", f"/{remote_id}")
+        except TerminalPlatformError as error:
+            if not _is_gone(error):
+                raise
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        retry: bool = True,
+    ) -> Json:
+        return self._http.call(
+            method,
+            f"/{self._version}{path}",
+            params={**(params or {}), **self._proof},
+            body=body,
+            retry=retry,
+        )
+
+    def _list(self, name: str) -> Iterator[dict[str, Any]]:
+        wanted = [{"field": "name", "operator": "EQUAL", "value": name}]
+        params = {"fields": FIELDS, "filtering": json.dumps(wanted, ensure_ascii=False), "limit": _PAGE}
+        while True:
+            page = self._call("GET", f"/act_{self._account}/customaudiences", params=params)
+            yield from dicts(page.get("data"))
+            paging = mapping(page.get("paging"))
+            after = mapping(paging.get("cursors")).get("after")
+            if not paging.get("next") or not after or after == params.get("after"):
+                return
+            # The address in "next" may carry the token: only the cursor is taken from it.
+            params = {**params, "after": str(after)}
+
+    def _counted(self, receipt: Receipt, session: UploadSession, answer: Json) -> Receipt:
+        received, invalid = count(answer.get("num_received")), count(answer.get("num_invalid_entries"))
+        answers = self._sessions.setdefault(session.session_id, {})
+        known = answers.get(session.sequence - 1, (0, 0) if session.sequence == 1 else None)
+        if received is None or invalid is None:
+            return receipt
+        answers[session.sequence] = (received, invalid)
+        if known is None:
+            return receipt
+        if received <= known[0]:
+            return replace(
+                receipt,
+                state=ReceiptState.FAILED,
+                accepted=0,
+                rejected=receipt.received,
+                message="Meta discarded the batch, its upload session being over: send it again",
+            )
+        rejected = min(max(invalid - known[1], 0), receipt.received)
+        return replace(
+            receipt,
+            accepted=receipt.received - rejected,
+            rejected=rejected,
+            reasons={"invalid entry": rejected} if rejected else {},
+        )
+
+    def _judge(self, response: requests.Response, answer: Json | None) -> PlatformError | None:
+        error = judge(response, answer, self._http.safe)
+        if not isinstance(error, TransientPlatformError):
+            self._http.slow_down(pause_for(response))
+        served = response.headers.get("facebook-api-version", self._version)
+        if served not in (self._version, self._told_version):
+            self._told_version = served
+            log.warning(
+                "meta: asked for API version %s, answered by %s: check api_version", self._version, served
+            )
+        return error
+
+
+def _proof(token: str, app_secret: str | None) -> dict[str, str]:
+    if not app_secret:
+        return {}
+    return {"appsecret_proof": hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()}
+
+
+def _row(identifiers: Mapping[str, str]) -> list[str]:
+    """The cells of ``SCHEMA``: country and postal code are hashed here, for Meta alone wants them so."""
+    country, postal_code = identifiers.get("country", ""), identifiers.get("postal_code", "")
+    own = {
+        "postal_code": hashed("meta", "zip", postal_code, country or None),
+        "country": hashed("meta", "country", country),
+    }
+    return [(own[name] if name in own else identifiers.get(name)) or "" for name in META.identifiers]
+
+
+def _is_customer_file(node: Mapping[str, Any], name: str) -> bool:
+    return node.get("name") == name and node.get("subtype", "CUSTOM") == "CUSTOM"
+
+
+def _audience(node: Mapping[str, Any]) -> RemoteAudience:
+    operation, delivery = mapping(node.get("operation_status")), mapping(node.get("delivery_status"))
+    said = [str(status["description"]) for status in (operation, delivery) if status.get("description")]
+    sizes = [count(node.get(f"approximate_count_{end}_bound")) for end in ("lower", "upper")]
+    low, high = (size if size is not None and size >= 0 else None for size in sizes)
+    return RemoteAudience(
+        remote_id=_id(node),
+        name=str(node.get("name") or ""),
+        ready=operation.get("code") in _USABLE and delivery.get("code") == 200,
+        status=" ".join(said),
+        size_low=low,
+        size_high=high,
+    )
+
+
+def _id(node: Mapping[str, Any]) -> str:
+    if not node.get("id"):
+        raise TransientPlatformError(Platform.META, "the answer names no audience")
+    return str(node["id"])
+
+
+def _is_gone(error: TerminalPlatformError) -> bool:
+    return error.code == OBJECT_MISSING or str(AUDIENCE_DELETED) in error.code.split("/")

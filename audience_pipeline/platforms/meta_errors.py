@@ -1,0 +1,142 @@
+"""What Meta's errors and usage headers mean: retry, permanent, or a dead token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import requests
+
+from audience_pipeline.platforms.contract import (
+    CredentialError,
+    Platform,
+    PlatformError,
+    TerminalPlatformError,
+    TransientPlatformError,
+)
+from audience_pipeline.platforms.http import Json, by_status
+
+OBJECT_MISSING = "100/33"
+AUDIENCE_DELETED = 1487366
+
+_PLATFORM = Platform.META
+_TRANSIENT = {
+    1: None,
+    2: None,
+    4: 60.0,
+    17: 60.0,
+    32: 60.0,
+    341: 300.0,
+    613: 60.0,
+    80000: 60.0,
+    80003: 60.0,
+    80004: 60.0,
+    80014: 60.0,
+}
+"""Code to the seconds to wait when no header tells; None leaves it to the back-off."""
+_DEAD_TOKEN = frozenset({102, 190})
+_REPLACE_RUNNING = (2650, 1870145)
+_TERMS = frozenset({1870034, 1870090})
+_REMEDIES = {
+    368: "the account is blocked for a policy reason: look into Business Support before sending more",
+    2635: "this API version is retired: set a newer one",
+    2654: "the audience was not created: the account may not write audiences, or the same one exists",
+    2656: "lookalikes were built from it: delete them first",
+}
+_SECONDS = 60.0
+_BUSY = 75.0
+
+
+def judge(
+    response: requests.Response, answer: Json | None, safe: Callable[[object], str]
+) -> PlatformError | None:
+    """The error that a response stands for; ``safe`` makes a text of Meta fit for a message."""
+    error = (answer or {}).get("error")
+    if not isinstance(error, dict):
+        return by_status(_PLATFORM, response)
+    code, subcode = _number(error.get("code")), _number(error.get("error_subcode"))
+    label = f"{code}/{subcode}" if subcode else str(code)
+    trace = str(error.get("fbtrace_id") or "")
+    said = safe(error.get("error_user_msg") or error.get("message") or "no message")
+    text = f"error {label}: {said}"
+    if code in _DEAD_TOKEN:
+        return CredentialError(
+            _PLATFORM,
+            f"{text} (the access token is dead: supply a new system user token)",
+            code=label,
+            trace_id=trace,
+        )
+    if code == 104 or "appsecret_proof" in said:
+        return CredentialError(
+            _PLATFORM,
+            f"{text} (the app secret does not fit the token: correct it)",
+            code=label,
+            trace_id=trace,
+        )
+    running = (code, subcode) == _REPLACE_RUNNING
+    if code in _TRANSIENT or running or error.get("is_transient") is True or response.status_code >= 500:
+        wait = 300.0 if running else _wait(response, code)
+        return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace, retry_after=wait)
+    remedy = _remedy(code, subcode)
+    return TerminalPlatformError(
+        _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
+    )
+
+
+def pause_for(response: requests.Response) -> float:
+    """Seconds to slow down by: from 75 % of any limit on, up to ten just below it."""
+    return max((10.0 * (share - _BUSY) / (100.0 - _BUSY) for share in _shares(response)), default=0.0)
+
+
+def _remedy(code: int, subcode: int) -> str:
+    if subcode in _TERMS:
+        return "accept the Custom Audience terms in Business settings"
+    if code == 10 or 200 <= code < 300:
+        return "the token or the account lacks a permission: ads_management, terms, access to the account"
+    return _REMEDIES.get(code, "")
+
+
+def _wait(response: requests.Response, code: int) -> float | None:
+    """Seconds that the usage headers ask for; minutes in the business header, seconds in the account's."""
+    entries = list(_business_usage(response))
+    asked = [_amount(entry.get("estimated_time_to_regain_access")) * _SECONDS for entry in entries]
+    account = _header(response, "X-Ad-Account-Usage")
+    if _amount(account.get("acc_id_util_pct")) >= 100:
+        asked.append(_amount(account.get("reset_time_duration")))
+    longest = max(asked, default=0.0)
+    if longest:
+        return longest
+    tiers = {str(entry.get("ads_api_access_tier")) for entry in (*entries, account)}
+    return 300.0 if code == 17 and "development_access" in tiers else _TRANSIENT.get(code)
+
+
+def _shares(response: requests.Response) -> Iterator[float]:
+    """Percent of each limit that is used, of those that are worth slowing down for."""
+    usages = [*_business_usage(response), _header(response, "X-App-Usage")]
+    for usage in usages:
+        for name in ("call_count", "total_cputime", "total_time"):
+            yield min(_amount(usage.get(name)), 100.0)
+    yield min(_amount(_header(response, "X-Ad-Account-Usage").get("acc_id_util_pct")), 100.0)
+
+
+def _business_usage(response: requests.Response) -> Iterator[dict[str, Any]]:
+    for entries in _header(response, "X-Business-Use-Case-Usage").values():
+        if isinstance(entries, list):
+            yield from (entry for entry in entries if isinstance(entry, dict))
+
+
+def _header(response: requests.Response, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(response.headers.get(name, "{}"))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _amount(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0

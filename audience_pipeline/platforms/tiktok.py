@@ -1,0 +1,327 @@
+"""TikTok: custom audiences from files, API for Business."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import requests
+
+from audience_pipeline.platforms.answers import count, dicts, mapping, oldest
+from audience_pipeline.platforms.contract import (
+    TIKTOK,
+    Action,
+    Capabilities,
+    Member,
+    Platform,
+    PlatformError,
+    Receipt,
+    ReceiptState,
+    RemoteAudience,
+    TerminalPlatformError,
+    TransientPlatformError,
+    UploadSession,
+)
+from audience_pipeline.platforms.credentials import StaticToken
+from audience_pipeline.platforms.http import Json, Patience, Transport, safe_text
+from audience_pipeline.platforms.members import check_members, check_name
+from audience_pipeline.platforms.tiktok_errors import OBJECT_MISSING, judge
+
+ROOT = "/open_api/v1.3"
+MULTIPLE = "MULTIPLE_TYPES"
+_HEADER = "Email_SHA256,Phone_SHA256"
+_SINGLE = {"EMAIL_SHA256": "tiktok_email", "PHONE_SHA256": "meta_phone"}
+"""Calculate type of an audience made elsewhere to the one column that it takes."""
+_SPACING = 0.2
+_PAGE_SIZE = 100
+
+
+class TikTokClient:
+    """One advertiser. People travel in files; what became of one shows only in the audience's details."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str = "https://business-api.tiktok.com",
+        access_token: str,
+        account: str,
+        patience: Patience = Patience(),  # noqa: B008 (frozen)
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.time,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """``account`` is the advertiser id."""
+        self._account = account
+        self._http = Transport(
+            Platform.TIKTOK,
+            base_url,
+            StaticToken(Platform.TIKTOK, access_token, header="Access-Token", scheme=""),
+            self._judge,
+            patience=patience,
+            spacing=_SPACING,
+            sleep=sleep,
+            clock=clock,
+            chance=chance,
+        )
+        self._types: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"TikTokClient(account={self._account})"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What TikTok can and allows."""
+        return TIKTOK
+
+    @property
+    def account(self) -> str:
+        """The advertiser id."""
+        return self._account
+
+    def find(self, name: str) -> RemoteAudience | None:
+        """The oldest customer-file audience of exactly that name."""
+        nodes = (node for node in self._list() if node.get("name") == name and _is_customer_file(node))
+        return oldest(_audience(node) for node in nodes)
+
+    def create(self, name: str, description: str) -> str:
+        """Not on TikTok: an audience is created together with its first people."""
+        raise TerminalPlatformError(
+            Platform.TIKTOK, f"{name!r} cannot be created empty ({description or 'no description'})"
+        )
+
+    def create_with(self, name: str, members: Sequence[Member]) -> Receipt:
+        """Upload the first people and create an audience of them."""
+        check_name(TIKTOK, name)
+        check_members(TIKTOK, members)
+        path = self._upload(members, MULTIPLE)
+        body = {
+            "custom_audience_name": name,
+            "file_paths": [path],
+            "calculate_type": MULTIPLE,
+            "audience_sub_type": "NORMAL",
+        }
+
+        def post() -> tuple[str, str]:
+            answer = self._call("POST", "/dmp/custom_audience/create/", body=body, retry=False)
+            remote_id = _data(answer).get("custom_audience_id")
+            if not remote_id:
+                raise TransientPlatformError(Platform.TIKTOK, "the answer names no audience")
+            return str(remote_id), _request_id(answer)
+
+        def adopt() -> tuple[str, str] | None:
+            found = self.find(name)
+            return (found.remote_id, "") if found else None
+
+        remote_id, request_id = self._http.create_once(post, adopt)
+        self._types[remote_id] = MULTIPLE
+        return Receipt(
+            request_id=request_id,
+            state=ReceiptState.PROCESSING,
+            received=len(members),
+            remote_id=remote_id,
+        )
+
+    def send(
+        self,
+        remote_id: str,
+        action: Action,
+        members: Sequence[Member],
+        session: UploadSession,  # noqa: ARG002 (TikTok knows no sessions)
+    ) -> Receipt:
+        """Add or remove people by a file of them.
+
+        An audience that was made elsewhere may take only one kind of identifier: people without it are
+        counted as rejected.
+        """
+        check_members(TIKTOK, members)
+        kind = self._calculate_type(remote_id)
+        column = _SINGLE.get(kind)
+        sent = [member for member in members if column is None or member.identifiers.get(column)]
+        left_out = len(members) - len(sent)
+        receipt = Receipt(
+            request_id="",
+            state=ReceiptState.PROCESSING,
+            received=len(members),
+            rejected=left_out or None,
+            reasons={f"the audience takes {kind} only": left_out} if left_out else {},
+            remote_id=remote_id,
+        )
+        if not sent:
+            return replace(receipt, state=ReceiptState.SETTLED, accepted=0)
+        body = {
+            "custom_audience_id": remote_id,
+            "file_paths": [self._upload(sent, kind)],
+            # Never left out: the default would replace everybody.
+            "action": "APPEND" if action == "add" else "REMOVE",
+        }
+        answer = self._call("POST", "/dmp/custom_audience/update/", body=body)
+        return replace(receipt, request_id=_request_id(answer))
+
+    def settle(self, receipt: Receipt) -> Receipt:
+        """Read the audience's details until it is computed: valid, or not valid with a remark why.
+
+        TikTok counts people of an audience and not of a file: ``read`` shows how many are matched.
+        """
+        if receipt.state is not ReceiptState.PROCESSING:
+            return receipt
+        entry = self._entry(receipt.remote_id)
+        if entry is None:
+            return replace(
+                receipt,
+                state=ReceiptState.FAILED,
+                accepted=0,
+                rejected=receipt.received,
+                message="the audience is gone: it will be created again",
+            )
+        details = mapping(entry.get("audience_details"))
+        failure = str(details.get("error_msg") or "")
+        if failure:
+            return replace(
+                receipt,
+                state=ReceiptState.FAILED,
+                accepted=0,
+                rejected=receipt.received,
+                message=f"TikTok could not process the file: {self._http.safe(failure)}",
+            )
+        remark = self._http.safe(details.get("msg") or "")
+        if not details.get("is_valid") and not remark:
+            return receipt
+        partly = self._partial_failure(entry)
+        rejected = receipt.rejected or 0
+        return replace(
+            receipt,
+            state=ReceiptState.SETTLED,
+            accepted=None if partly else receipt.received - rejected,
+            rejected=None if partly else rejected,
+            message=partly or remark,
+        )
+
+    def read(self, remote_id: str) -> RemoteAudience | None:
+        """Status and matched users; None when the audience is gone."""
+        entry = self._entry(remote_id)
+        return _audience(mapping(entry.get("audience_details"))) if entry else None
+
+    def delete(self, remote_id: str) -> None:
+        """Delete an audience; one that is gone already is no error."""
+        try:
+            self._call("POST", "/dmp/custom_audience/delete/", body={"custom_audience_ids": [remote_id]})
+        except TerminalPlatformError as error:
+            if error.code != OBJECT_MISSING:
+                raise
+
+    def _call(self, method: str, path: str, *, body: Mapping[str, Any], retry: bool = True) -> Json:
+        own = {"advertiser_id": self._account, **body}
+        if method == "GET":
+            params = {
+                name: value if isinstance(value, str) else json.dumps(value) for name, value in own.items()
+            }
+            return self._http.call(method, f"{ROOT}{path}", params=params, retry=retry)
+        return self._http.call(method, f"{ROOT}{path}", body=own, retry=retry)
+
+    def _upload(self, members: Sequence[Member], kind: str) -> str:
+        """Upload a file of people and return its path, which only this advertiser can use."""
+        content = _file(members, kind)
+        signature = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        answer = self._http.call(
+            "POST",
+            f"{ROOT}/dmp/custom_audience/file/upload/",
+            form={"advertiser_id": self._account, "file_signature": signature, "calculate_type": kind},
+            files={"file": (f"{signature}.csv", content, "text/csv")},
+        )
+        path = _data(answer).get("file_path")
+        if not path:
+            raise TransientPlatformError(Platform.TIKTOK, "the answer to an upload names no file")
+        return str(path)
+
+    def _calculate_type(self, remote_id: str) -> str:
+        """The identifiers that an audience takes: those of its first file, for ever."""
+        if remote_id not in self._types:
+            entry = self._entry(remote_id) or {}
+            kind = str(mapping(entry.get("audience_details")).get("calculate_type") or MULTIPLE)
+            if kind != MULTIPLE and kind not in _SINGLE:
+                raise TerminalPlatformError(
+                    Platform.TIKTOK,
+                    f"audience {remote_id} takes {kind}, which we do not send: rename it there",
+                )
+            self._types[remote_id] = kind
+        return self._types[remote_id]
+
+    def _entry(self, remote_id: str) -> dict[str, Any] | None:
+        try:
+            answer = self._call(
+                "GET",
+                "/dmp/custom_audience/get/",
+                body={"custom_audience_ids": [remote_id], "history_size": "10"},
+            )
+        except TerminalPlatformError as error:
+            if error.code == OBJECT_MISSING:
+                return None
+            raise
+        entries = dicts(_data(answer).get("list"))
+        ids = (str(mapping(entry.get("audience_details")).get("audience_id")) for entry in entries)
+        return next((entry for entry, found in zip(entries, ids, strict=True) if found == remote_id), None)
+
+    def _list(self) -> Iterator[dict[str, Any]]:
+        page = 1
+        while True:
+            body = {"page": str(page), "page_size": str(_PAGE_SIZE)}
+            data = _data(self._call("GET", "/dmp/custom_audience/list/", body=body))
+            yield from dicts(data.get("list"))
+            if page >= (count(mapping(data.get("page_info")).get("total_page")) or 0):
+                return
+            page += 1
+
+    def _partial_failure(self, entry: Mapping[str, Any]) -> str:
+        """What the newest change could not read, if anything."""
+        history = dicts(entry.get("audience_history"))
+        newest = max(history, key=lambda change: str(change.get("opt_time") or ""), default=None)
+        said = newest.get("msg") if newest else ""
+        return f"TikTok read the file only in part: {self._http.safe(said)}" if said else ""
+
+    def _judge(self, response: requests.Response, answer: Json | None) -> PlatformError | None:
+        return judge(response, answer, self._http.safe)
+
+
+def _file(members: Sequence[Member], kind: str) -> bytes:
+    """One line per person: both identifiers below a header, or the only one that the audience takes."""
+    column = _SINGLE.get(kind)
+    if column is not None:
+        lines = [member.identifiers[column] for member in members]
+    else:
+        pairs = ((member.identifiers.get(name) or "" for name in TIKTOK.identifiers) for member in members)
+        lines = [_HEADER, *(",".join(pair) for pair in pairs)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _is_customer_file(details: Mapping[str, Any]) -> bool:
+    return "lookalike" not in str(details.get("audience_type") or "").lower()
+
+
+def _audience(details: Mapping[str, Any]) -> RemoteAudience:
+    valid = bool(details.get("is_valid"))
+    size = count(details.get("cover_num")) if valid else None
+    said = safe_text(details.get("error_msg") or details.get("msg") or "")
+    state = "valid" if valid else "computing or expired"
+    if valid and details.get("is_expiring"):
+        state = "valid, expires within 60 days"
+    return RemoteAudience(
+        remote_id=str(details.get("audience_id") or ""),
+        name=str(details.get("name") or ""),
+        ready=valid and (size or 0) >= TIKTOK.minimum_audience,
+        status=f"{state}: {said}" if said else state,
+        size_low=size,
+        size_high=size,
+    )
+
+
+def _data(answer: Json) -> dict[str, Any]:
+    return mapping(answer.get("data"))
+
+
+def _request_id(answer: Json) -> str:
+    return str(answer.get("request_id") or "")

@@ -1,0 +1,54 @@
+"""What TikTok's codes mean. HTTP is 200 nearly always: only ``code`` tells a failure from a success."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import requests
+
+from audience_pipeline.platforms.contract import (
+    CredentialError,
+    Platform,
+    PlatformError,
+    TerminalPlatformError,
+    TransientPlatformError,
+)
+from audience_pipeline.platforms.http import Json, by_status
+
+OBJECT_MISSING = "40007"
+
+_PLATFORM = Platform.TIKTOK
+_DEAD_TOKEN = frozenset({40101, 40102, 40104, 40105, 40106, 40131})
+_THROTTLED = frozenset({40016, 40100, 40132, 40133})
+_TRY_LATER = frozenset({40200, 40201, 40202, 40700})
+_ADVERTISER_LEVEL = 40133
+_REMEDIES = {
+    40001: "the token has no permission for this advertiser or scope: authorise it again",
+    40002: "a parameter is wrong",
+    40007: "it does not exist any more",
+}
+
+
+def judge(
+    response: requests.Response, answer: Json | None, safe: Callable[[object], str]
+) -> PlatformError | None:
+    """The error that a response stands for; ``safe`` makes a text of TikTok fit for a message."""
+    code = (answer or {}).get("code")
+    if answer is None or not isinstance(code, int):
+        return by_status(_PLATFORM, response)
+    if code == 0:
+        return None
+    trace, said = str(answer.get("request_id") or ""), safe(answer.get("message") or "no message")
+    text, label = f"error {code}: {said}", str(code)
+    if code in _DEAD_TOKEN:
+        text = f"{text} (the access token is dead: authorise the application again)"
+        return CredentialError(_PLATFORM, text, code=label, trace_id=trace)
+    # Lists of codes disagree on this one: the message tells whether it is a limit or a permission.
+    forbidden = code == _ADVERTISER_LEVEL and "permission" in said.lower()
+    throttled = code in _THROTTLED and not forbidden
+    if throttled or code in _TRY_LATER or 50_000 <= code < 60_000:
+        return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace)
+    remedy = _REMEDIES.get(code)
+    return TerminalPlatformError(
+        _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
+    )
