@@ -248,11 +248,16 @@ def main() -> None:
     given = parser.parse_args()
     if given.until_input_ends:
         threading.Thread(target=_end_with_input, daemon=True).start()
-    run(given.port, given.state, given.population, given.delay, given.faults, app_secret=given.app_secret)
+    try:
+        run(given.port, given.state, given.population, given.delay, given.faults, app_secret=given.app_secret)
+    except (OSError, ValueError, RuntimeError) as error:
+        sys.exit(str(error))
 
 
 def _end_with_input() -> None:
-    sys.stdin.buffer.read()
+    # Not through sys.stdin, whose lock would be in the way of an orderly end.
+    while os.read(0, 1024):
+        pass
     # The state is safe at any moment, so there is nothing to tidy up.
     os._exit(0)
 
