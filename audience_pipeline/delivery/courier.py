@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 
 from audience_pipeline.delivery.recipients import Recipient
@@ -36,6 +36,9 @@ LONGEST_PAUSE = 30.0
 MOST_REFUSED = 3
 """Batches that a platform may refuse before the rest is not tried any more."""
 
+LONGEST_PROCESSING = timedelta(days=3)
+"""After it nobody waits any longer for the outcome of a batch."""
+
 Variant = tuple[str, str]
 """A customer and the fingerprint of what was sent of them."""
 
@@ -57,31 +60,27 @@ class Courier:
     """People of batches that failed in this run: they are not tried again and again."""
     sentences: list[str] = field(default_factory=list)
     _people: dict[str, list[Variant]] = field(default_factory=dict)
-    _sessions: int = 0
     _refused: int = 0
 
     def remove(
         self, remote_id: str, people: Sequence[DeliveredMember], doubtful: Sequence[DeliveredMember]
     ) -> None:
         """Remove people as they were sent; mark those whom that may take along."""
-        pairs = [(Member(one.customer_id, one.identifiers), one.fingerprint) for one in people]
-        for chunk, session in self._batches(pairs):
-            self._send(
-                remote_id, "remove", chunk, session, doubtful=doubtful if session.sequence == 1 else ()
-            )
+        for chunk in self._chunks(_as_sent(people)):
+            self._send(remote_id, "remove", chunk, doubtful=doubtful)
+            doubtful = ()
 
     def remove_early(
         self, remote_id: str, people: Sequence[DeliveredMember], doubtful: Sequence[DeliveredMember]
     ) -> None:
         """Remove people whose earlier batch is still processed: they stay on the list of those to remove."""
-        pairs = [(Member(one.customer_id, one.identifiers), one.fingerprint) for one in people]
-        for chunk, session in self._batches(pairs):
-            self._send(remote_id, "remove", chunk, session, doubtful=doubtful, early=True)
+        for chunk in self._chunks(_as_sent(people)):
+            self._send(remote_id, "remove", chunk, doubtful=doubtful, early=True)
 
     def add(self, remote_id: str, people: Sequence[Recipient]) -> None:
         """Add people to an audience that exists."""
-        for chunk, session in self._batches([(one.member, one.fingerprint) for one in people]):
-            self._send(remote_id, "add", chunk, session)
+        for chunk in self._chunks([(one.member, one.fingerprint) for one in people]):
+            self._send(remote_id, "add", chunk)
 
     def create_with(self, known: PlatformAudience, people: Sequence[Recipient]) -> PlatformAudience:
         """Create an audience together with its first batch, and add the others."""
@@ -110,28 +109,27 @@ class Courier:
             self.patience -= pause
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    def _batches(
-        self, people: Sequence[tuple[Member, str]]
-    ) -> Iterator[tuple[Sequence[tuple[Member, str]], UploadSession]]:
+    def _chunks(self, people: Sequence[tuple[Member, str]]) -> Iterator[Sequence[tuple[Member, str]]]:
         size = self.client.capabilities.batch_rows
-        self._sessions += 1
-        digest = sha256(f"{self.delivery_id} {self._sessions}".encode()).digest()
-        session_id = (int.from_bytes(digest[:8]) >> 2) + 1
-        for number, start in enumerate(range(0, len(people), size), start=1):
-            last = start + size >= len(people)
-            yield people[start : start + size], UploadSession(session_id, number, last, len(people))
+        for start in range(0, len(people), size):
+            if start and self.client.capabilities.minimum_after_change:
+                # It says of the audience, not of a batch, that a change was refused: one at a time.
+                self.follow()
+            yield people[start : start + size]
 
     def _send(
         self,
         remote_id: str,
         action: Action,
         people: Sequence[tuple[Member, str]],
-        session: UploadSession,
         *,
         doubtful: Sequence[DeliveredMember] = (),
         early: bool = False,
     ) -> None:
         batch = self._plan(action, people, doubtful=doubtful, early=early)
+        # A session of its own: one that a killed run leaves open would never be finished.
+        session_id = (int.from_bytes(sha256(batch.batch_id.encode()).digest()[:8]) >> 2) + 1
+        session = UploadSession(session_id, 1, last=True, estimated_total=len(people))
         try:
             receipt = self.client.send(remote_id, action, [member for member, _ in people], session)
         except (TransientPlatformError, CredentialError):
@@ -228,7 +226,15 @@ class Courier:
         except PlatformError as error:
             self._settle(replace(batch, state=BatchState.FAILED, message=str(error)))
             return True
-        if receipt.state is ReceiptState.PROCESSING:
-            return False
-        self._answered(batch, receipt)
-        return True
+        if receipt.state is not ReceiptState.PROCESSING:
+            self._answered(batch, receipt)
+            return True
+        if self.clock() - (batch.sent_at or batch.planned_at) > LONGEST_PROCESSING:
+            message = f"not processed within {LONGEST_PROCESSING.days} days; its people are sent again"
+            self._settle(replace(batch, state=BatchState.FAILED, message=message))
+            return True
+        return False
+
+
+def _as_sent(people: Sequence[DeliveredMember]) -> list[tuple[Member, str]]:
+    return [(Member(one.customer_id, one.identifiers), one.fingerprint) for one in people]

@@ -233,7 +233,8 @@ class _Run:
             if deliveries.delivered(connection, self.delivery.key) < least:
                 return True
         self._read()
-        return bool(self.remote and self.remote.ready and (self.remote.size_high or least) < least)
+        size = self.remote.size_high if self.remote is not None else None
+        return size is not None and size < least
 
     def _gather(self) -> None:
         with self.courier.ledger.reading() as connection:
