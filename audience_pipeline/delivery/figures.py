@@ -39,7 +39,7 @@ def match_rate(remote: RemoteAudience | None, uploads: Sequence[Upload], deliver
     if people >= ENOUGH * delivered:
         low = sum(number * rate[0] for number, rate in rated) / people
         high = sum(number * rate[1] for number, rate in rated) / people
-        return MatchRate(low, high, "stated by the platform for the uploads")
+        return MatchRate(low, high, "stated for the uploads by the platform")
     counted = [upload for upload in uploads if upload.batch.matched is not None]
     if sum(upload.people for upload in counted) >= ENOUGH * delivered:
         rate = sum(upload.batch.matched or 0 for upload in counted) / sum(
