@@ -193,11 +193,12 @@ class _Effect:
 
 @dataclass
 class Clock:
-    """Stands still until it is moved."""
+    """Moves a millisecond with each look at it, and when it is moved."""
 
     now: datetime = datetime(2026, 11, 20, 6, tzinfo=UTC)
 
     def __call__(self) -> datetime:
+        self.now += timedelta(milliseconds=1)
         return self.now
 
     def sleep(self, seconds: float) -> None:
