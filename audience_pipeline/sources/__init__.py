@@ -1,0 +1,1 @@
+"""Raw files in, validated tables out: contracts, readers, quarantine, landing."""

@@ -1,0 +1,103 @@
+"""Amounts of money as integer minor units, read strictly and rounded half away from zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audience_pipeline.sources.faults import Fault
+from audience_pipeline.sources.options import ReadOptions
+from audience_pipeline.sources.table import quoted
+
+_NO_MINOR = frozenset(
+    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905
+)
+_THREE_DIGITS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
+_GROUPS = {" ": "[ \u00a0\u202f]", "'": "['\u2019]"}
+LIMIT_MINOR = 10**14
+"""A million million, in hundredths."""
+
+
+def minor_digits(currency: str | None) -> int:
+    """Decimal digits of the minor unit of a currency (ISO 4217); 2 where it is not known."""
+    if currency in _NO_MINOR:
+        return 0
+    return 3 if currency in _THREE_DIGITS else 2
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """SQL of one column of amounts: minor units (BIGINT), a fault, whether digits were rounded away."""
+
+    minor: str
+    fault: str
+    rounded: str
+
+
+def plain(column: str, options: ReadOptions) -> str:
+    """SQL of the number as plain text with a point; null where the options do not fit it."""
+    if options.decimal == "." and options.thousands is None:
+        return column
+    point, group = ("," if options.decimal == "," else r"\."), options.thousands
+    if group is None:
+        grouped, text = r"\d+", column
+    else:
+        separator = _GROUPS.get(group, "\\" + group)
+        grouped = rf"(\d{{1,3}}({separator}\d{{3}})+|\d+)"
+        text = f"regexp_replace({column}, {quoted(separator)}, '', 'g')"
+    if options.decimal == ",":
+        text = f"replace({text}, ',', '.')"
+    pattern = rf"[-+]?({grouped}({point}\d*)?|{point}\d+)"
+    return f"CASE WHEN regexp_full_match({column}, {quoted(pattern)}) THEN {text} END"
+
+
+def amount(column: str, plain_text: str, parsed: str, digits: str | int, options: ReadOptions) -> Amount:
+    """How a column of amounts is read.
+
+    Args:
+        column: SQL name of the trimmed text, null where empty.
+        plain_text: SQL name of :func:`plain` of it.
+        parsed: SQL name under which the result of ``minor`` will be visible to the others.
+        digits: digits of the minor unit, or SQL of a DECIMAL-free integer that says so row by row.
+        options: decimal and thousands separators.
+    """
+    if isinstance(digits, int):
+        minor = _minor(plain_text, digits)
+    else:
+        cases = " ".join(f"WHEN {each} THEN {_minor(plain_text, each)}" for each in (0, 3))
+        minor = f"CASE {digits} {cases} ELSE {_minor(plain_text, 2)} END"
+    fault = (
+        f"CASE WHEN {column} IS NULL THEN {Fault.EMPTY} "
+        f"WHEN {parsed} BETWEEN -{LIMIT_MINOR} AND {LIMIT_MINOR} THEN {Fault.NONE} "
+        f"WHEN {parsed} IS NOT NULL THEN {Fault.TOO_LARGE} ELSE {_fault(column, options)} END"
+    )
+    point = f"strpos({plain_text}, '.')"
+    rounded = f"{point} > 0 AND length(rtrim({plain_text}, '0')) - {point} > {digits}"
+    return Amount(minor, fault, rounded)
+
+
+def _minor(text: str, digits: int) -> str:
+    # The cast also takes 1_000 for a number; an underscore is no way to write money.
+    decimal = f"try_cast({text} AS DECIMAL(18, {digits}))"
+    return f"CASE WHEN strpos({text}, '_') = 0 THEN CAST({decimal} * {10**digits} AS BIGINT) END"
+
+
+def _fault(column: str, options: ReadOptions) -> str:
+    rules = [
+        (r"(?i)[-+]?(nan|inf(inity)?|n/a|na|null|none)", Fault.NOT_FINITE),
+        (r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", Fault.TOO_LARGE),
+    ]
+    if options.decimal == "." and options.thousands is None:
+        rules += [
+            (r"[-+]?\d{1,3}(,\d{3})+\.\d*", Fault.COMMA_THOUSANDS),
+            (r"[-+]?\d{1,3}(,\d{3}){2,}", Fault.COMMA_THOUSANDS),
+            (r"[-+]?\d{1,3}(\.\d{3})+,\d+", Fault.POINT_THOUSANDS),
+            (r"[-+]?\d{1,3}(\.\d{3}){2,}", Fault.POINT_THOUSANDS),
+            (r"[-+]?\d{1,3},\d{3}", Fault.UNCLEAR_COMMA),
+            (r"[-+]?\d*,\d+", Fault.DECIMAL_COMMA),
+        ]
+    if options.thousands is None:
+        rules.append(("[-+]?\\d{1,3}([ \u00a0\u202f'\u2019]\\d{3})+([.,]\\d*)?", Fault.OTHER_THOUSANDS))
+    cases = " ".join(
+        f"WHEN regexp_full_match({column}, {quoted(pattern)}) THEN {fault}" for pattern, fault in rules
+    )
+    return f"CASE {cases} ELSE {Fault.NOT_A_NUMBER} END"

@@ -1,0 +1,237 @@
+"""What the files of each kind hold and what lands of them: pure data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import polars as pl
+
+
+class Kind(StrEnum):
+    """A kind of file. Its value names the inbox folder and the command line's argument."""
+
+    TRANSACTIONS = "transactions"
+    CRM = "crm"
+    WEB = "web"
+    ENGAGEMENT = "engagement"
+    CONSENT = "consent"
+
+    @property
+    def dataset(self) -> str:
+        """The landed table: folder in the lake and name of the asset."""
+        return _DATASETS[self.value]
+
+
+_DATASETS = {
+    "transactions": "transactions",
+    "crm": "crm_contacts",
+    "web": "web_events",
+    "engagement": "engagement_events",
+    "consent": "consent_events",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a file."""
+
+    name: str
+    type: str
+    """What a value is, in a word: text, date, moment, amount, number, code."""
+    description: str
+    example: str
+    required: bool = False
+    choices: tuple[str, ...] = ()
+    """The values that are allowed; empty where any is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """The columns of one kind of file."""
+
+    kind: Kind
+    columns: tuple[Column, ...]
+    one_of: tuple[str, ...] = ()
+    """At least one of these columns must be there."""
+    day: str = "event_at"
+    """The column that dates a row."""
+    lost: Mapping[str, str] | None = None
+    """What is lost when an optional column is absent or empty."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All column names."""
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """Names of the columns that must be there."""
+        return tuple(column.name for column in self.columns if column.required)
+
+    def column(self, name: str) -> Column:
+        """The column of that name."""
+        return next(column for column in self.columns if column.name == name)
+
+
+WEB_EVENTS = ("page_view", "product_view", "add_to_cart", "checkout", "purchase", "search")
+ENGAGEMENT_EVENTS = ("email_sent", "email_open", "email_click", "sms_sent", "sms_click", "unsubscribe")
+
+_CUSTOMER = Column("customer_id", "text", "The shop's own id of the customer", "C1042", required=True)
+_ORDER = Column("order_id", "text", "The shop's id of the order", "A-7731")
+
+CONTRACTS: Mapping[Kind, Contract] = {
+    Kind.TRANSACTIONS: Contract(
+        Kind.TRANSACTIONS,
+        (
+            _CUSTOMER,
+            Column("transaction_date", "date", "Day of the sale or return, with or without a time",
+                   "2025-03-31", required=True),
+            Column("transaction_amount", "amount", "Amount of the line; negative is a return",
+                   "129.90", required=True),
+            Column("product_category", "text", "Category of the product", "shoes"),
+            _ORDER,
+            Column("quantity", "number", "Pieces", "2"),
+            Column("currency", "code", "ISO 4217 code of the amount's currency", "EUR"),
+            Column("channel", "text", "Where the sale came from", "paid_search"),
+        ),
+        day="transaction_date",
+        lost={"product_category": "category preferences, and segments and audiences by category"},
+    ),
+    Kind.CRM: Contract(
+        Kind.CRM,
+        (
+            _CUSTOMER,
+            Column("email", "text", "E-mail address; only hashes of it are kept", "ann@example.com"),
+            Column("phone", "text", "Phone number; only hashes of it are kept", "+1 212 555 0123"),
+            Column("first_name", "text", "First name; only hashes of it are kept", "Ann"),
+            Column("last_name", "text", "Last name; only hashes of it are kept", "Example"),
+            Column("country", "code", "ISO code or name of the country", "US"),
+            Column("postal_code", "text", "Postal code", "10001"),
+            Column("city", "text", "City; not kept", "New York"),
+            Column("state", "text", "State or region", "NY"),
+            Column("birth_date", "date", "Date of birth; only the year is kept", "1985-07-01"),
+            Column("gender", "code", "m or f", "f"),
+            Column("updated_at", "moment", "Since when this is so; without it, always", "2025-03-31"),
+        ),
+        one_of=("email", "phone", "first_name", "last_name", "country", "postal_code", "state", "birth_date",
+                "gender"),
+        day="updated_at",
+        lost={"email": "most matches on the platforms", "phone": "matches by phone number"},
+    ),
+    Kind.WEB: Contract(
+        Kind.WEB,
+        (
+            Column("event_at", "moment", "When it happened", "2025-03-31T10:15:00Z", required=True),
+            Column("event", "code", "What happened", "product_view", required=True, choices=WEB_EVENTS),
+            Column("customer_id", "text", "The shop's own id of the customer", "C1042"),
+            Column("anonymous_id", "text", "Id of the browser or app before a customer is known", "a81f"),
+            Column("category", "text", "Category of the product or page", "shoes"),
+            Column("device", "text", "Kind of device", "mobile"),
+            Column("channel", "text", "Where the visit came from", "paid_social"),
+            Column("utm_source", "text", "utm_source of the visit", "meta"),
+            Column("utm_medium", "text", "utm_medium of the visit", "cpc"),
+            Column("utm_campaign", "text", "utm_campaign of the visit", "spring"),
+            Column("click_id", "text", "Click id of the ad platform", "gclid-1"),
+            _ORDER,
+        ),
+        one_of=("customer_id", "anonymous_id"),
+    ),
+    Kind.ENGAGEMENT: Contract(
+        Kind.ENGAGEMENT,
+        (
+            Column("event_at", "moment", "When it happened", "2025-03-31T10:15:00Z", required=True),
+            _CUSTOMER,
+            Column("event", "code", "What happened", "email_open", required=True, choices=ENGAGEMENT_EVENTS),
+            Column("campaign", "text", "The message", "spring-sale"),
+            Column("channel", "text", "email, sms or push", "email"),
+        ),
+    ),
+    Kind.CONSENT: Contract(
+        Kind.CONSENT,
+        (
+            Column("event_at", "moment", "When it was stated", "2025-03-31T10:15:00Z", required=True),
+            Column("status", "code", "What was stated", "denied", required=True,
+                   choices=("granted", "denied")),
+            Column("purpose", "code", "What for; advertising unless said", "advertising",
+                   choices=("advertising", "personalisation")),
+            Column("customer_id", "text", "The shop's own id of the customer", "C1042"),
+            Column("email", "text", "E-mail address; only hashes of it are kept", "ann@example.com"),
+            Column("phone", "text", "Phone number; only hashes of it are kept", "+1 212 555 0123"),
+            Column("platform", "code", "The one platform it is about; empty is all", "meta",
+                   choices=("meta", "google", "tiktok")),
+            Column("source", "text", "Where it was stated", "checkout"),
+            Column("legal_basis", "text", "Legal basis", "consent"),
+        ),
+        one_of=("customer_id", "email", "phone"),
+    ),
+}  # fmt: skip
+
+_TEXT, _MOMENT = pl.String(), pl.Datetime("us")
+_EVENT = {"event_at": _MOMENT, "event_date": pl.Date()}
+
+LANDED: Mapping[Kind, pl.Schema] = {
+    Kind.TRANSACTIONS: pl.Schema(
+        {
+            "customer_id": _TEXT,
+            "transaction_date": pl.Date(),
+            "transaction_at": _MOMENT,
+            "amount_minor": pl.Int64(),
+            "product_category": _TEXT,
+            "order_id": _TEXT,
+            "quantity": pl.Decimal(18, 3),
+            "currency": _TEXT,
+            "channel": _TEXT,
+        }
+    ),
+    Kind.CRM: pl.Schema(
+        {
+            "customer_id": _TEXT,
+            "updated_at": _MOMENT,
+            **dict.fromkeys(("country", "postal_code", "region"), _TEXT),
+            "birth_year": pl.Int32(),
+            "gender": _TEXT,
+            "email_domain_kind": _TEXT,
+            "is_competitor": pl.Boolean(),
+            **dict.fromkeys(
+                (
+                    "meta_email",
+                    "google_email",
+                    "tiktok_email",
+                    "meta_phone",
+                    "google_phone",
+                    "meta_first_name",
+                    "meta_last_name",
+                    "google_given_name",
+                    "google_family_name",
+                ),
+                pl.Binary(),
+            ),
+            "identifier_rules": pl.Int32(),
+        }
+    ),
+    Kind.WEB: pl.Schema(
+        {**_EVENT, **{c.name: _TEXT for c in CONTRACTS[Kind.WEB].columns if c.name != "event_at"}}
+    ),
+    Kind.ENGAGEMENT: pl.Schema(
+        {**_EVENT, **dict.fromkeys(("customer_id", "event", "campaign", "channel"), _TEXT)}
+    ),
+    Kind.CONSENT: pl.Schema(
+        {
+            **_EVENT,
+            "customer_id": _TEXT,
+            "meta_email": pl.Binary(),
+            "meta_phone": pl.Binary(),
+            **dict.fromkeys(("purpose", "platform", "status", "source", "legal_basis"), _TEXT),
+        }
+    ),
+}
+"""The landed columns of each kind, without ``landing_id``, which every landed row carries besides."""
+
+
+def day_column(kind: Kind) -> str:
+    """The landed Date or Datetime column that dates a row."""
+    return {"transaction_date": "transaction_date", "updated_at": "updated_at"}.get(
+        CONTRACTS[kind].day, "event_date"
+    )

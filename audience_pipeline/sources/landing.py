@@ -1,0 +1,208 @@
+"""Landing a file: all of it or nothing, once, whatever happens in between.
+
+The order is: rows and quarantine into a work folder inside the lake, both renamed into place, then the
+ledger's row. The work folder says that a landing is under way; one that is found at the start belongs to a
+process that died, and what it had put in place without the ledger's row is taken back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+from filelock import FileLock
+from sqlalchemy.exc import SQLAlchemyError
+
+from audience_pipeline.ledger import landings
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.ledger.landings import Landing
+from audience_pipeline.sources.contract import Kind
+from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.options import ReadOptions, ShopFacts
+from audience_pipeline.sources.process import Earlier, Processed, nothing_usable, process
+from audience_pipeline.sources.report import LandingReport
+from audience_pipeline.sources.scratch import private_folder
+from audience_pipeline.sources.staging import Progress
+from audience_pipeline.sources.survey import file_name, sha256
+
+WORK = ".work"
+QUARANTINE = "quarantine"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def land(
+    kind: Kind,
+    path: Path,
+    *,
+    lake: Path,
+    ledger: Ledger,
+    options: ReadOptions | None = None,
+    facts: ShopFacts | None = None,
+    progress: Progress | None = None,
+) -> LandingReport:
+    """Land a file, unless this very file has landed as this kind before.
+
+    Args:
+        kind: what the file holds.
+        path: CSV, JSON or Parquet, plain or gzip.
+        lake: folder of the landed tables; rows go to ``<lake>/<dataset>/<landing_id>.parquet``, what cannot
+            be used to ``<lake>/quarantine/<dataset>/<landing_id>.parquet``.
+        ledger: remembers what has landed.
+        options: how the file is written; by default it is looked at.
+        facts: about the shop.
+        progress: told what is being done and how many rows are done.
+
+    Returns:
+        What landed and what did not.
+
+    Raises:
+        SourceError: the file cannot be landed, and nothing of it was.
+    """
+    say: Progress = progress or (lambda _what, _rows: None)
+    digest = sha256(path)
+    try:
+        with _alone(lake, kind):
+            _take_back(lake, kind, ledger)
+            before = landings.find(ledger, kind, digest)
+            if before is not None and _landed(lake, kind, before.landing_id).exists():
+                return LandingReport.unchanged(file_name(path), before)
+            return _land(
+                kind, path, digest, lake, ledger, options or ReadOptions(), facts or ShopFacts(), say
+            )
+    except (OSError, duckdb.Error, SQLAlchemyError) as error:
+        if not _is_full(error):
+            raise
+        raise _full(file_name(path), lake) from None
+
+
+def quarantine_file(lake: Path, kind: Kind, landing_id: str) -> Path:
+    """Where the rows of a landing that cannot be used are listed; absent when there are none."""
+    return lake / QUARANTINE / kind.dataset / f"{landing_id}.parquet"
+
+
+def _land(
+    kind: Kind,
+    path: Path,
+    digest: str,
+    lake: Path,
+    ledger: Ledger,
+    options: ReadOptions,
+    facts: ShopFacts,
+    say: Progress,
+) -> LandingReport:
+    committed = [each for each in landings.committed(ledger, kind) if each.file_sha256 != digest]
+    files = [_landed(lake, kind, each.landing_id) for each in committed if each.rows_landed]
+    lost = [file for file in files if not file.exists()]
+    currency = next((each.currency for each in reversed(committed) if each.currency), None)
+    earlier = Earlier([file for file in files if file.exists()], currency)
+    with _work_folder(lake, kind, digest[:16], ledger) as work:
+        with private_folder() as scratch:
+            result = process(
+                kind,
+                path,
+                digest,
+                options=options,
+                facts=facts,
+                earlier=earlier,
+                scratch=scratch,
+                work=work,
+                progress=say,
+            )
+        if lost:
+            report = result.report.with_notices(
+                f"{len(lost)} landed files are missing from the lake: land them again to have their rows"
+            )
+            result = Processed(report, result.landed, result.quarantine)
+        say("landing", result.report.landed)
+        return _commit(kind, lake, ledger, result)
+
+
+def _commit(kind: Kind, lake: Path, ledger: Ledger, result: Processed) -> LandingReport:
+    report = result.report
+    listed = quarantine_file(lake, kind, report.landing_id)
+    listed.parent.mkdir(parents=True, exist_ok=True)
+    if result.quarantine is not None:
+        result.quarantine.replace(listed)
+    else:
+        listed.unlink(missing_ok=True)
+    error = nothing_usable(report)
+    if error is not None:
+        raise error
+    target = _landed(lake, kind, report.landing_id)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    result.landed.replace(target)
+    landings.record(
+        ledger,
+        Landing(
+            landing_id=report.landing_id,
+            kind=kind.value,
+            file_name=report.file,
+            file_sha256=report.file_sha256,
+            rows_read=report.rows_read,
+            rows_landed=report.landed,
+            rows_known=report.known,
+            rows_repeated=report.repeated,
+            rows_quarantined=report.quarantined,
+            first_date=report.first_date,
+            last_date=report.last_date,
+            currency=report.currency,
+            report=report.to_dict(),
+        ),
+    )
+    return report
+
+
+def _landed(lake: Path, kind: Kind, landing_id: str) -> Path:
+    return lake / kind.dataset / f"{landing_id}.parquet"
+
+
+@contextlib.contextmanager
+def _alone(lake: Path, kind: Kind) -> Iterator[None]:
+    (lake / WORK).mkdir(parents=True, exist_ok=True)
+    with FileLock(lake / WORK / f"{kind.dataset}.lock", thread_local=False):
+        yield
+
+
+@contextlib.contextmanager
+def _work_folder(lake: Path, kind: Kind, landing_id: str, ledger: Ledger) -> Iterator[Path]:
+    folder = lake / WORK / f"{kind.dataset}-{landing_id}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError, SQLAlchemyError):
+            _take_back(lake, kind, ledger)
+
+
+def _take_back(lake: Path, kind: Kind, ledger: Ledger) -> None:
+    """Remove work folders, and landed rows that they began and the ledger does not know."""
+    recorded: set[str] | None = None
+    for folder in sorted((lake / WORK).glob(f"{kind.dataset}-*")):
+        if recorded is None:
+            recorded = {each.landing_id for each in landings.committed(ledger, kind)}
+        landing_id = folder.name.removeprefix(f"{kind.dataset}-")
+        if landing_id not in recorded:
+            _landed(lake, kind, landing_id).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    text = str(error)
+    return any(
+        sign in text for sign in ("No space left", "Disk quota", "disk is full", "max_temp_directory_size")
+    )
+
+
+def _full(file: str, lake: Path) -> SourceError:
+    free = shutil.disk_usage(lake).free / 1e6
+    return SourceError(
+        file,
+        f"there is no space left in {lake} ({free:,.0f} MB are free)",
+        "make room, or move the lake (AUDIENCE_LAKE); nothing was landed, so simply start again",
+    )

@@ -1,0 +1,95 @@
+"""What a person should know about a file that landed: sentences with counts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from audience_pipeline.sources.contract import CONTRACTS, LANDED, Kind
+from audience_pipeline.sources.engine import one, parquet
+from audience_pipeline.sources.report import LandingReport
+from audience_pipeline.sources.staging import Staged
+
+
+def notices(
+    connection: Any, report: LandingReport, staged: Staged, good: str, new: str, earlier: Sequence[Path]
+) -> Iterator[str]:
+    """The notices of a landing, most pressing first.
+
+    Args:
+        connection: a DuckDB connection.
+        report: the counts.
+        staged: the staged file.
+        good: SQL of the staged rows that can be used.
+        new: SQL of the landed rows.
+        earlier: landed files with rows of the same customers, as far as they were compared.
+    """
+    if 2 * report.quarantined > report.rows_read:
+        yield (
+            f"MORE THAN HALF OF THE FILE IS IN QUARANTINE ({report.quarantined:,} of {report.rows_read:,} "
+            "rows): check the reasons before using what landed"
+        )
+    if report.repeated_days:
+        days = [each.day.isoformat() for each in report.repeated_days]
+        span = days[0] if len(days) == 1 else f"{len(days)} days ({days[0]} to {days[-1]})"
+        yield (
+            f"{span} repeated as a whole: {report.repeated:,} lines were left out, so that each counts once"
+        )
+    yield from _lost(connection, report.kind, staged, new)
+    if report.kind is Kind.TRANSACTIONS:
+        yield from _money(connection, staged, new, earlier)
+    yield from _flagged(connection, staged, good)
+    cleaned = staged.cleaned
+    for column, unusable in sorted(cleaned.unusable.items()):
+        if unusable:
+            given = cleaned.given[column]
+            yield f"{column}: {unusable:,} of {given:,} values cannot be used and were left out"
+    for column, removed in sorted(cleaned.removed.items()):
+        yield f"{column}: {removed:,} values are e-mail addresses and were left out"
+
+
+def _lost(connection: Any, kind: Kind, staged: Staged, new: str) -> Iterator[str]:
+    for column, what in (CONTRACTS[kind].lost or {}).items():
+        if column not in staged.table.columns:
+            yield f"the file has no {column}: {what} are lost for its rows"
+        elif column in LANDED[kind]:
+            rows, given = one(connection, f"SELECT count(*), count({column}) FROM {new}")
+            if rows and not given:
+                yield f"{column} is empty in every row: {what} are lost for them"
+
+
+def _money(connection: Any, staged: Staged, new: str, earlier: Sequence[Path]) -> Iterator[str]:
+    if staged.money.foreign:
+        codes = ", ".join(staged.money.foreign)
+        yield f"amounts in {codes} were converted to {staged.money.currency} at the rate of their day"
+    zero = one(connection, f"SELECT count(*) FROM {new} WHERE amount_minor = 0")[0]
+    if zero:
+        yield f"{zero:,} amounts are zero: they are kept, and make no order"
+    everything = new
+    if earlier:
+        everything = f"(SELECT * FROM {new} UNION ALL BY NAME SELECT * FROM {parquet(*earlier)})"
+    (early,) = one(
+        connection,
+        f"SELECT count(*) FROM {new} n LEFT JOIN (SELECT customer_id, min(transaction_date) AS first "
+        f"FROM {everything} WHERE amount_minor > 0 GROUP BY 1) o USING (customer_id) "
+        "WHERE n.amount_minor < 0 AND (o.first IS NULL OR n.transaction_date < o.first)",
+    )
+    if early:
+        yield (
+            f"{early:,} returns lie before the first order of their customer (what they return was bought "
+            "before the data begins): they are kept, and used for nothing"
+        )
+
+
+def _flagged(connection: Any, staged: Staged, good: str) -> Iterator[str]:
+    digits = staged.money.digits
+    sentences = {
+        "rounded": f"amounts have more than {digits} decimals and were rounded half away from zero",
+        "quantity": "quantities are no numbers and were left out",
+        "birth_date": "dates of birth have no year of four digits and were left out",
+    }
+    for flag in staged.plan.flags:
+        (rows,) = one(connection, f"SELECT count(*) FROM ({good}) WHERE flag_{flag}")
+        if rows:
+            yield f"{rows:,} {sentences[flag]}"
