@@ -1,0 +1,258 @@
+"""``audience-pipeline audiences``: check definitions, look at sizes, deliver, see what arrived."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from audience_pipeline.commands.console import DirOption, JsonOption, fail, out, print_json, progress, table, workspace
+from audience_pipeline.commands.runner import JobFailedError, run_job
+from audience_pipeline.commands.sandboxes import sandbox_beside
+from audience_pipeline.commands.tables import delivery_tables, number
+from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Audiences: list, validate, preview, sync, status.")
+
+
+@app.command("list")
+def list_audiences(directory: DirOption = None, as_json: JsonOption = False) -> None:
+    """The audiences that are defined.
+
+    Example: audience-pipeline audiences list
+    """
+    definitions = _definitions(workspace(directory))
+    rows = [
+        {
+            "name": audience.name,
+            "platforms": [platform.value for platform in audience.platforms],
+            "holdout_percent": audience.holdout_percent,
+            "description": " ".join(audience.description.split()),
+        }
+        for audience in definitions
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    out.print(
+        table(
+            "Audiences",
+            {"name": "left", "platforms": "left", "held out": "right", "description": "left"},
+            [
+                (str(row["name"]), ", ".join(row["platforms"]), f"{row['holdout_percent']:g} %", str(row["description"]))
+                for row in rows
+            ],
+        )
+    )
+
+
+def _definitions(settings: Settings) -> Any:
+    from audience_pipeline.audiences.definition import DefinitionErrors, load_definitions
+
+    try:
+        return load_definitions(settings.audiences)
+    except DefinitionErrors as error:
+        fail(str(error), 2)
+
+
+@app.command()
+def validate(
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH...]", help="Files or folders.")] = None,
+    directory: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check audience files; every mistake at once, with file, line and remedy. Exit code 2 when there is one.
+
+    Example: audience-pipeline audiences validate audiences/
+    """
+    from audience_pipeline.audiences.definition import DefinitionErrors, load_definitions, load_files
+
+    chosen = paths or [workspace(directory).audiences]
+    try:
+        folders = [path for path in chosen if path.is_dir()]
+        files = [path for path in chosen if not path.is_dir()]
+        checked = sum(len(load_definitions(folder)) for folder in folders) + (len(load_files(files)) if files else 0)
+    except DefinitionErrors as error:
+        if as_json:
+            print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
+            raise typer.Exit(2) from error
+        fail(str(error), 2)
+    if as_json:
+        print_json({"valid": True, "audiences": checked})
+    else:
+        out.print(f"{checked} audiences, no mistakes.", highlight=False)
+
+
+@app.command()
+def preview(
+    name: Annotated[str, typer.Argument(help="The audience.")],
+    directory: DirOption = None,
+    as_of: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Without it, the newest date.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How many people an audience holds on each platform, and why the others fall out. Sends nothing.
+
+    Example: audience-pipeline audiences preview high_predicted_ltv
+    """
+    import dataclasses
+
+    import polars as pl
+
+    from audience_pipeline.audiences.preview import preview as look
+    from audience_pipeline.defs.storage import table_path
+
+    settings = workspace(directory)
+    definitions = _definitions(settings)
+    if name not in definitions.names:
+        fail(f"no audience is called {name}; there are {', '.join(definitions.names)}", 2)
+    day = as_of.date().isoformat() if as_of else _newest(settings)
+    frames = {
+        table_name: table_path(settings.lake, table_name, day)
+        for table_name in ("customer_profile", "identifiers", "consent")
+    }
+    if missing := [str(path) for path in frames.values() if not path.is_file()]:
+        fail(f"{missing[0]}: {day} is not there; run audience-pipeline refresh --as-of {day}")
+    seen = look(
+        name,
+        definitions,
+        profile=pl.read_parquet(frames["customer_profile"]),
+        identifiers=pl.read_parquet(frames["identifiers"]),
+        consent=pl.read_parquet(frames["consent"]),
+    )
+    if as_json:
+        print_json({"as_of": day, **dataclasses.asdict(seen)})
+        return
+    suppressed = sum(seen.suppressed.values())
+    out.print(
+        f"[bold]{name}[/] as of {day}: {seen.customers:,} customers, {seen.included:,} meet include, "
+        f"{seen.excluded:,} of them meet exclude, {suppressed:,} are suppressed: [bold]{seen.members:,} members[/].",
+        highlight=False,
+    )
+    reasons = list(seen.platforms[0].left_out) if seen.platforms else []
+    out.print(
+        table(
+            "Who can be sent",
+            {"platform": "left", **{reason.replace("_", " "): "right" for reason in reasons}, "can be sent": "right", "note": "left"},
+            [
+                (
+                    shown.platform.value,
+                    *(number(shown.left_out[reason]) for reason in reasons),
+                    number(shown.eligible),
+                    shown.warning,
+                )
+                for shown in seen.platforms
+            ],
+        )
+    )
+
+
+def _newest(settings: Settings) -> str:
+    from audience_pipeline.ledger import refreshes
+    from audience_pipeline.ledger.database import Ledger
+
+    ledger = Ledger.open(settings.ledger_url)
+    try:
+        complete = refreshes.completed(ledger)
+    finally:
+        ledger.close()
+    if not complete:
+        fail("no as-of date is complete yet: run audience-pipeline refresh")
+    return complete[-1].as_of.isoformat()
+
+
+@app.command()
+def sync(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Audiences; all without it.")] = None,
+    platform: Annotated[list[Platform] | None, typer.Option(help="Only this platform; may be repeated.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Go on where the brake would hold.")] = False,
+    directory: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the platforms hold exactly the newest memberships, and prove it.
+
+    Example: audience-pipeline audiences sync high_predicted_ltv --platform meta --dry-run
+    """
+    settings = workspace(directory)
+    if unknown := sorted(set(names or []) - set(_definitions(settings).names)):
+        fail(f"no audience is called {', '.join(unknown)}", 2)
+    chosen = [f"{one.value}/audience_sync" for one in (platform or list(Platform))]
+    config = {
+        key.replace("/", "__"): {"audiences": names or None, "dry_run": dry_run, "confirm": yes} for key in chosen
+    }
+    with sandbox_beside(settings), progress("delivery") as step:
+        try:
+            ran = run_job(workspace(settings.home), "delivery", step, config=config, selection=chosen)
+        except JobFailedError as error:
+            fail(str(error))
+    reports = [report for key in chosen for report in (ran.metadata.get(key, {}).get("reports") or [])]
+    missing = [str(ran.metadata[key]["not_configured"]) for key in chosen if "not_configured" in ran.metadata.get(key, {})]
+    if as_json:
+        print_json({"deliveries": reports, "not_configured": missing})
+    else:
+        out.print(_reports_table(reports, dry_run=dry_run))
+        for sentence in missing:
+            out.print(sentence, highlight=False)
+    if missing or any(report["state"] in {"failed", "incomplete", "held"} for report in reports):
+        raise typer.Exit(1)
+
+
+def _reports_table(reports: list[dict[str, Any]], *, dry_run: bool) -> Any:
+    def counts(report: dict[str, Any]) -> tuple[str, str]:
+        if dry_run and report["plan"]:
+            return number(report["plan"]["to_add"]), number(report["plan"]["to_remove"])
+        return number(report["sent"]), number(report["removed"])
+
+    return table(
+        "What would be sent" if dry_run else "What was sent",
+        {
+            "audience": "left",
+            "platform": "left",
+            "wanted": "right",
+            "added": "right",
+            "removed": "right",
+            "there now": "right",
+            "state": "left",
+            "note": "left",
+        },
+        [
+            (
+                str(report["audience"]),
+                str(report["platform"]),
+                number(report["wanted"]),
+                *counts(report),
+                number(report["delivered"]),
+                str(report["state"]),
+                " ".join([*report["sentences"], (report["plan"] or {}).get("held", "")]).strip(),
+            )
+            for report in reports
+        ],
+    )
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="One audience; all without it.")] = None,
+    directory: DirOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What each platform holds, as far as it has said: sent, accepted, matched, and when.
+
+    Example: audience-pipeline audiences status --json
+    """
+    from audience_pipeline.commands.report import gather
+
+    report = gather(workspace(directory))
+    deliveries = [row for row in report["deliveries"] if name is None or row["audience"] == name]
+    if name is not None and not deliveries:
+        fail(f"{name} has never been delivered; audience-pipeline audiences list shows the names")
+    if as_json:
+        print_json(deliveries)
+        return
+    for shown in delivery_tables(report["audiences"], deliveries):
+        out.print(shown)

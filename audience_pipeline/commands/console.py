@@ -1,0 +1,109 @@
+"""What every command shares: where it prints, how it fails, how it shows progress."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from audience_pipeline.settings import CONFIG_NAME, Settings, SettingsError, read_config
+
+out = Console()
+"""Results."""
+err = Console(stderr=True)
+"""Progress, notices and errors, so that results can be piped."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+DirOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir",
+        metavar="DIR",
+        help="The workspace. Without it: AUDIENCE_HOME, else the newest demo, else .audience in the project.",
+        show_default=False,
+    ),
+]
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print one clear sentence and end with ``code``: 1 failed, 2 wrong usage."""
+    err.print(f"[bold red]Error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def note(message: str) -> None:
+    """Print a notice beside the results."""
+    err.print(_escape(message), highlight=False, soft_wrap=True)
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+def print_json(value: Any) -> None:
+    """Print ``value`` as JSON; dates as ISO text."""
+    typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
+
+
+def table(title: str, columns: dict[str, str], rows: list[tuple[str, ...]], caption: str = "") -> Table:
+    """A table; ``columns`` maps a heading to ``left`` or ``right``."""
+    made = Table(title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left")
+    for heading, side in columns.items():
+        made.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+Step = Callable[[str], None]
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Step]:
+    """Show what is being done and for how long; the function given out renames the step."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    if not err.is_terminal:
+        yield lambda text: note(f"  {title}: {text}")
+        return
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task(title)
+        yield lambda text: bar.update(task, description=f"{title}: {text}")
+
+
+def workspace(directory: Path | None) -> Settings:
+    """The settings of the workspace that a command works on; ends the command when they are wrong."""
+    import os
+
+    try:
+        if directory is not None:
+            config = directory / CONFIG_NAME
+            env = {key: value for key, value in os.environ.items() if key not in {"AUDIENCE_HOME", "AUDIENCE_CONFIG"}}
+            if config.is_file():
+                return Settings.at(directory, read_config(config), env)
+            return Settings.from_environment({**env, "AUDIENCE_HOME": str(directory)})
+        newest = newest_demo()
+        if not os.environ.get("AUDIENCE_HOME") and newest is not None:
+            return Settings.from_environment({**os.environ, "AUDIENCE_HOME": str(newest)})
+        return Settings.from_environment()
+    except SettingsError as error:
+        fail(str(error), 2)
+
+
+DEMO_ROOT = Path(".demo")
+NEWEST = "newest"
+
+
+def newest_demo(root: Path = DEMO_ROOT) -> Path | None:
+    """The workspace of the newest demo, or None."""
+    pointer = root / NEWEST
+    if not pointer.is_file():
+        return None
+    home = root / pointer.read_text(encoding="utf-8").strip()
+    return home if (home / CONFIG_NAME).is_file() else None

@@ -1,0 +1,107 @@
+"""What a demo runs on: the synthetic shop, or a file of the user's with contacts invented for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from audience_pipeline.commands.console import Step
+from audience_pipeline.ledger import landings
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.settings import CONFIG_NAME, Calendar, Config, Settings, Shop, read_config, write_config
+from audience_pipeline.sources.contract import Kind
+
+
+class InputError(Exception):
+    """The demo has nothing to run on; the message says why."""
+
+
+def demo_settings(home: Path) -> Settings:
+    """The settings of a demo: everything in its folder, the platforms as the environment has them."""
+    import os
+
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in {"AUDIENCE_HOME", "AUDIENCE_CONFIG", "AUDIENCE_LAKE", "AUDIENCE_LEDGER_URL", "MLFLOW_TRACKING_URI"}
+    }
+    config = home / CONFIG_NAME
+    if not config.is_file():
+        write_config(config, Config(shop=Shop(name="demo")))
+    return _within_data(Settings.at(home, read_config(config), env))
+
+
+def _within_data(settings: Settings) -> Settings:
+    """A demo's calendar is that of its transactions: from the first day to the last one landed."""
+    ledger = Ledger.open(settings.ledger_url)
+    try:
+        landed = landings.committed(ledger, Kind.TRANSACTIONS.value)
+    finally:
+        ledger.close()
+    days = [(landing.first_date, landing.last_date) for landing in landed if landing.first_date and landing.last_date]
+    if not days:
+        return settings
+    calendar = Calendar(first_day=min(day for day, _ in days), last_day=max(day for _, day in days))
+    if calendar == settings.config.calendar:
+        return settings
+    stored = read_config(settings.home / CONFIG_NAME)
+    write_config(settings.home / CONFIG_NAME, stored.model_copy(update={"calendar": calendar}))
+    return settings.model_copy(update={"config": settings.config.model_copy(update={"calendar": calendar})})
+
+
+def shop_files(home: Path, customers: int, seed: int, step: Step) -> dict[str, list[Path]]:
+    """Draw the synthetic shop, unless it is there already; files per dataset."""
+    from audience_pipeline.sandbox.shop import ShopParameters, make_shop
+
+    directory = home / "input"
+    parameters = ShopParameters(customers=customers, seed=seed)
+    summary = directory / "truth" / "shop.json"
+    wanted = json.loads(json.dumps(asdict(parameters), default=str))
+    if not (summary.is_file() and json.loads(summary.read_text(encoding="utf-8"))["parameters"] == wanted):
+        make_shop(directory, parameters, lambda name, done: step(f"{done:.0%}"))
+    return {
+        Kind.TRANSACTIONS.dataset: [directory / f"transactions.{parameters.file_format}"],
+        Kind.CRM.dataset: [directory / "crm.csv"],
+        Kind.WEB.dataset: [directory / f"web_events.{parameters.file_format}"],
+        Kind.ENGAGEMENT.dataset: [directory / f"engagement_events.{parameters.file_format}"],
+        Kind.CONSENT.dataset: [directory / "consent.csv"],
+    }
+
+
+def invented_files(home: Path, seed: int) -> dict[str, list[Path]]:
+    """Contacts and consent for every landed customer, invented and marked as such; files per dataset."""
+    from audience_pipeline.sandbox.invented import invent_contacts
+
+    settings = demo_settings(home)
+    ids = (
+        pl.scan_parquet(settings.lake / Kind.TRANSACTIONS.dataset / "*.parquet")
+        .select(pl.col("customer_id").unique())
+        .collect(engine="streaming")["customer_id"]
+    )
+    if ids.is_empty():
+        raise InputError("the file holds no transaction of a known customer: see the reasons in the quarantine")
+    files = invent_contacts(ids, home / "input", seed)
+    return {Kind.CRM.dataset: [files.crm], Kind.CONSENT.dataset: [files.consent]}
+
+
+def waiting_files(home: Path, files: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """The files that have not landed yet, per dataset."""
+    from audience_pipeline.sources.survey import sha256
+
+    kinds = {kind.dataset: kind for kind in Kind}
+    ledger = Ledger.open(demo_settings(home).ledger_url)
+    try:
+        waiting = {
+            dataset: [
+                path.resolve()
+                for path in paths
+                if landings.find(ledger, kinds[dataset].value, sha256(path)) is None
+            ]
+            for dataset, paths in files.items()
+        }
+    finally:
+        ledger.close()
+    return {dataset: paths for dataset, paths in waiting.items() if paths}

@@ -1,0 +1,187 @@
+"""``ingest``, ``refresh``, ``train``: the stages of the flow without the UI."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from audience_pipeline.commands.console import (
+    DirOption,
+    JsonOption,
+    fail,
+    note,
+    out,
+    print_json,
+    progress,
+    workspace,
+)
+from audience_pipeline.commands.runner import JobFailedError, run_job
+from audience_pipeline.commands.tables import landing_tables
+from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
+
+
+def ingest(
+    kind: Annotated[Kind, typer.Argument(help="What the files hold.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, JSON or Parquet, plain or gzip.")],
+    directory: DirOption = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Name of one of our columns in the file; may be repeated."),
+    ] = None,
+    date_format: Annotated[str | None, typer.Option(help="How dates are written, such as %d/%m/%Y.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal sign of amounts: . or ,")] = None,
+    thousands: Annotated[str | None, typer.Option(help="Thousands separator of amounts, if any.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, such as latin-1.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="Separator of CSV fields, if it is not found.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Land files: validate, quarantine bad rows with reasons, add what is new. Twice adds nothing twice.
+
+    Example: audience-pipeline ingest transactions orders.csv --column customer_id=CustomerNo
+    """
+    if missing := [str(file) for file in files if not file.is_file()]:
+        fail(f"{', '.join(missing)}: there is no such file", 2)
+    settings = workspace(directory)
+    reading = {
+        "columns": _columns(column or []),
+        "date_format": date_format,
+        "decimal": decimal,
+        "thousands": thousands,
+        "encoding": encoding,
+        "delimiter": delimiter,
+    }
+    with progress(f"ingest {kind.value}") as step:
+        try:
+            ran = run_job(
+                settings,
+                "land_sources",
+                step,
+                config={
+                    kind.dataset: {
+                        "files": [str(file.resolve()) for file in files],
+                        "reading": {name: value for name, value in reading.items() if value},
+                    }
+                },
+                selection=[kind.dataset],
+            )
+        except JobFailedError as error:
+            fail(str(error))
+    landed = ran.metadata[kind.dataset]
+    if as_json:
+        print_json({"landed": landed["reports"], "refused": landed["refused"]})
+    else:
+        for shown in landing_tables(landed["reports"]):
+            out.print(shown)
+    for refusal in landed["refused"]:
+        note(f"Refused: {refusal}")
+    if landed["refused"]:
+        raise typer.Exit(1)
+
+
+def _columns(pairs: list[str]) -> dict[str, str]:
+    columns = {}
+    for pair in pairs:
+        ours, sign, theirs = pair.partition("=")
+        if not sign or not ours or not theirs:
+            fail("--column takes OURS=THEIRS, such as --column customer_id=CustomerNo", 2)
+        columns[ours] = theirs
+    return columns
+
+
+def newest_as_of(settings: Settings) -> date:
+    """The newest as-of date of the workspace: the day of its data that was complete last."""
+    from audience_pipeline.defs.calendar import AsOfCalendar
+
+    newest = AsOfCalendar.of(settings).newest_day()
+    if newest is None:
+        fail(f"no as-of date exists yet: the calendar of {settings.home.name} begins today or later")
+    return newest
+
+
+def refresh(
+    directory: DirOption = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="The as-of date; without it, the newest."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Land what waits in the inbox and work out everything up to the audience memberships. Sends nothing.
+
+    Example: audience-pipeline refresh --as-of 2026-10-31
+    """
+    settings = workspace(directory)
+    newest = newest_as_of(settings)
+    day = as_of.date() if as_of else newest
+    first = settings.config.calendar.first_day
+    if not first <= day <= newest:
+        fail(f"--as-of must lie between {first} and {newest}: calendar in audience.yaml", 2)
+    with progress(f"refresh {day}") as step:
+        try:
+            ran = run_job(
+                settings,
+                "daily_refresh",
+                step,
+                partition_key=day.isoformat(),
+                tags={"audience_pipeline/sends": "no"} if day < newest else {},
+            )
+        except JobFailedError as error:
+            fail(str(error))
+    members = ran.metadata.get("audience_memberships", {})
+    result = {
+        "as_of": day,
+        "customers": ran.metadata.get("customer_features", {}).get("customers"),
+        "memberships": members.get("members"),
+        "audiences": members.get("audiences"),
+        "checks_that_do_not_hold": list(ran.failed_checks),
+        "run_id": ran.run_id,
+    }
+    if as_json:
+        print_json(result)
+        return
+    out.print(
+        f"As of {day}: {result['customers']} customers, {result['memberships']} memberships in "
+        f"{result['audiences']} audiences. Nothing was sent; audience-pipeline audiences sync does that.",
+        highlight=False,
+    )
+    for check in ran.failed_checks:
+        note(f"Does not hold: {check}")
+
+
+def train(
+    directory: DirOption = None,
+    month: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m"], metavar="YYYY-MM", help="The month; without it, the last complete one."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the value model and find segments, as of the last day of a month.
+
+    Example: audience-pipeline train --month 2026-10
+    """
+    from audience_pipeline.defs.calendar import AsOfCalendar
+
+    settings = workspace(directory)
+    newest = AsOfCalendar.of(settings).newest_month()
+    if newest is None:
+        fail(f"no month is complete yet: the calendar of {settings.home.name} has just begun")
+    first = month.date() if month else newest
+    if not settings.config.calendar.first_day.replace(day=1) <= first <= newest:
+        fail(f"--month must lie between {settings.config.calendar.first_day:%Y-%m} and {newest:%Y-%m}", 2)
+    with progress(f"train {first:%Y-%m}") as step:
+        try:
+            ran = run_job(settings, "monthly_retraining", step, partition_key=first.isoformat())
+        except JobFailedError as error:
+            fail(str(error))
+    model = ran.metadata.get("ltv_model", {})
+    numbers = {key: value for key, value in model.items() if isinstance(value, (int, float, str)) and "/" not in key}
+    if as_json:
+        print_json(numbers)
+        return
+    for key, value in numbers.items():
+        out.print(f"{key.replace('_', ' ')}: {value}", highlight=False)

@@ -1,0 +1,65 @@
+"""What a marketer wants to see, read from what the pipeline has stored: nothing is computed anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import polars as pl
+
+from audience_pipeline.settings import Settings
+
+HEADLINE = "ltv"
+
+
+def gather(settings: Settings) -> dict[str, Any]:
+    """Sources, model, quintiles, segments and audiences of the newest complete as-of date, JSON-safe."""
+    from audience_pipeline.defs.storage import table_path
+    from audience_pipeline.delivery.status import status
+    from audience_pipeline.ledger import landings, refreshes
+    from audience_pipeline.ledger.database import Ledger
+
+    ledger = Ledger.open(settings.ledger_url)
+    try:
+        landed = [dict(landing.report) for landing in landings.committed(ledger)]
+        complete = refreshes.completed(ledger)
+        stale = refreshes.stale(ledger)
+        deliveries = [row.as_dict() | {"matched_text": row.matched, "rate_text": row.match_rate} for row in status(ledger)]
+    finally:
+        ledger.close()
+    as_of = complete[-1].as_of if complete else None
+    report: dict[str, Any] = {
+        "as_of": as_of.isoformat() if as_of else None,
+        "currency": settings.config.shop.currency,
+        "landings": landed,
+        "stale_as_of_dates": [day.isoformat() for day in stale],
+        "model": _model(settings, as_of.isoformat()) if as_of else None,
+        "segments": [],
+        "audiences": [],
+        "deliveries": deliveries,
+    }
+    if as_of is None:
+        return report
+    cards = table_path(settings.lake, "segment_scorecards", as_of.isoformat())
+    if cards.is_file():
+        report["segments"] = pl.read_parquet(cards).drop("segment_id").to_dicts()
+    members = table_path(settings.lake, "audience_memberships", as_of.isoformat())
+    if members.is_file():
+        report["audiences"] = (
+            pl.scan_parquet(members)
+            .group_by("audience")
+            .agg(pl.len().alias("members"), pl.col("holdout").sum())
+            .sort("audience")
+            .collect()
+            .to_dicts()
+        )
+    return report
+
+
+def _model(settings: Settings, as_of: str) -> dict[str, Any] | None:
+    """The model that the as-of date was predicted with, and what its training found out."""
+    import json
+
+    from audience_pipeline.defs.storage import table_path
+
+    note = table_path(settings.lake, "ltv_predictions", as_of).with_suffix(".json")
+    return dict(json.loads(note.read_text(encoding="utf-8"))) if note.is_file() else None

@@ -1,0 +1,216 @@
+"""Reports as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from audience_pipeline.commands.console import table
+
+Row = tuple[str, ...]
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number with thousands separators, or a dash."""
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share as a percentage, or a dash."""
+    return "-" if value is None else f"{100 * value:.{digits}f} %"
+
+
+def landing_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
+    """What came in, and what was set aside and why."""
+    yield table(
+        "What came in",
+        {
+            "file": "left",
+            "kind": "left",
+            "rows read": "right",
+            "landed": "right",
+            "there already": "right",
+            "loaded twice": "right",
+            "quarantined": "right",
+        },
+        [
+            (
+                str(report["file"]),
+                str(report["kind"]),
+                number(report["rows_read"]),
+                number(report["landed"]),
+                number(report["known"]),
+                number(report["repeated"]),
+                number(report["quarantined"]),
+            )
+            for report in reports
+        ],
+    )
+    reasons = [
+        (
+            str(report["file"]),
+            str(reason["field"]),
+            str(reason["reason"]),
+            number(reason["rows"]),
+            ", ".join(number(line) for line in reason["first_lines"]),
+        )
+        for report in reports
+        for reason in report["quarantine"]
+    ]
+    if reasons:
+        yield table(
+            "Quarantined, and why",
+            {"file": "left", "field": "left", "reason": "left", "rows": "right", "first lines": "left"},
+            reasons,
+        )
+    notices = [(str(report["file"]), notice) for report in reports for notice in report["notices"]]
+    if notices:
+        yield table("Worth knowing", {"file": "left", "notice": "left"}, notices)
+
+
+def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
+    """The whole report of a demo, one renderable after the other."""
+    yield from landing_tables(report["landings"])
+    yield from model_tables(report["model"], report["currency"])
+    if report["segments"]:
+        yield segments_table(report["segments"])
+    yield from delivery_tables(report["audiences"], report["deliveries"])
+    if not report["changed"]:
+        yield "[bold green]Nothing has changed since the last run:[/] every file was known, every audience already exact."
+    yield (
+        f"As of {report['as_of']}. Workspace: {report['workspace']}. "
+        f"Took {report['seconds']:.0f} s.\nNext: [bold]make ui[/] shows the graph, the pictures and the history; "
+        "[bold]audience-pipeline --help[/] does the same by hand."
+    )
+
+
+def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Iterator[Table | str]:
+    """How good the predictions are beside naive ones, and the quintiles."""
+    if model is None or "metrics" not in model:
+        yield f"[bold]No predictions.[/] {model['no_model'] if model else 'No as-of date is complete yet.'}"
+        return
+    unit = currency or "the file's currency"
+    summary = model["summary"]
+    age = summary["headline_age_days"]
+    shown = [row for row in model["metrics"] if row["target"] == "ltv" and row["age_days"] == age]
+    yield table(
+        f"How good the predictions are: 12-month LTV, {age} days after the first order",
+        {
+            "forecast": "left",
+            "mean error": "right",
+            "within 30 %": "right",
+            "ranking (Gini)": "right",
+            "error per decile": "right",
+            "sum, predicted / actual": "right",
+        },
+        [
+            (
+                str(row["forecast"]),
+                number(row["mae"], 2),
+                percent(row["within_30"], 1),
+                number(row["gini"], 3),
+                percent(row["decile_mape"], 1),
+                number(row["total_ratio"], 3),
+            )
+            for row in shown
+        ],
+        caption=(
+            f"{summary['evaluated_customers']:,} customers, each predicted by models that never saw them; "
+            f"amounts in {unit}. predicted_ltv is the mean (for sums and bids), likely_ltv the value most "
+            "often within 30 %."
+        ),
+    )
+    yield table(
+        f"LTV quintiles, {age} days after the first order: predicted beside what was really spent",
+        {"quintile": "right", "customers": "right", "predicted LTV": "right", "actual LTV": "right"},
+        [
+            (
+                str(row["ltv_quintile"]),
+                number(row["customers"]),
+                number(row["predicted_ltv"], 2),
+                number(row["actual_ltv"], 2),
+            )
+            for row in model["quintiles"]
+            if row["age_days"] == age
+        ],
+        caption=f"Means in {unit}. Model {model['model_version']}, trained as of {summary['as_of']}.",
+    )
+
+
+def segments_table(segments: Sequence[Mapping[str, Any]]) -> Table:
+    """Sizes and means of the segments."""
+    return table(
+        "Segments",
+        {
+            "segment": "left",
+            "customers": "right",
+            "share": "right",
+            "orders": "right",
+            "value so far": "right",
+            "predicted LTV": "right",
+            "days since order": "right",
+        },
+        [
+            (
+                str(row["segment"]),
+                number(row["customers"]),
+                percent(row["share"]),
+                number(row["orders"], 1),
+                number(row["observed_value"], 2),
+                number(row["predicted_ltv"], 2),
+                number(row["days_since_last_order"]),
+            )
+            for row in segments
+        ],
+    )
+
+
+def delivery_tables(
+    audiences: Sequence[Mapping[str, Any]], deliveries: Sequence[Mapping[str, Any]]
+) -> Iterator[Table]:
+    """Each audience with its size, and what arrived on each platform."""
+    sizes = {row["audience"]: row for row in audiences}
+    rows: list[Row] = []
+    for row in deliveries:
+        size = sizes.get(row["audience"], {"members": None, "holdout": None})
+        rows.append(
+            (
+                str(row["audience"]),
+                number(size["members"]),
+                number(size["holdout"]),
+                str(row["platform"]),
+                number(row["wanted"]),
+                number(row["sent"]),
+                number(row["accepted"]),
+                number(row["rejected"]),
+                str(row["matched_text"]),
+                str(row["rate_text"]),
+                str(row["state"]),
+            )
+        )
+    yield table(
+        "Audiences, and proof of arrival",
+        {
+            "audience": "left",
+            "members": "right",
+            "held out": "right",
+            "platform": "left",
+            "may be sent": "right",
+            "there now": "right",
+            "accepted": "right",
+            "rejected": "right",
+            "matched": "right",
+            "match rate": "right",
+            "state": "left",
+        },
+        rows,
+        caption=(
+            "Members may be sent when they consented, have an identifier that the platform takes and are not "
+            "held out. Meta states sizes as bounds, Google a match-rate bucket; TikTok's rate is matched over sent."
+        ),
+    )
+    notes = [(str(row["audience"]), str(row["platform"]), str(row["message"])) for row in deliveries if row["message"]]
+    if notes:
+        yield table("What to know about deliveries", {"audience": "left", "platform": "left", "note": "left"}, notes)

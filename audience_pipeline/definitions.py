@@ -1,0 +1,62 @@
+"""The Dagster front door: assembles everything, decides nothing."""
+
+import dagster as dg
+
+from audience_pipeline.defs.audiences import audience_assets
+from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.customers import customer_assets
+from audience_pipeline.defs.delivery import delivery_definitions
+from audience_pipeline.defs.jobs import JOBS, SCHEDULES
+from audience_pipeline.defs.ltv import ltv_assets
+from audience_pipeline.defs.resources import LedgerResource
+from audience_pipeline.defs.segments import segment_assets
+from audience_pipeline.defs.sensors import build_sensors
+from audience_pipeline.defs.sources import source_assets
+from audience_pipeline.defs.storage import ParquetIOManager
+from audience_pipeline.defs.warehouse import dbt_definitions
+from audience_pipeline.settings import Settings
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The whole graph of a workspace."""
+    calendar = AsOfCalendar.of(settings)
+    return dg.Definitions.merge(
+        dg.Definitions(
+            assets=[
+                *source_assets(settings),
+                *customer_assets(settings, calendar),
+                *ltv_assets(settings, calendar),
+                *segment_assets(settings, calendar),
+                *audience_assets(settings, calendar),
+            ],
+            jobs=JOBS,
+            schedules=SCHEDULES,
+            sensors=build_sensors(settings, calendar),
+            resources={
+                "io_manager": ParquetIOManager(lake=str(settings.lake)),
+                "ledger": LedgerResource(url=settings.ledger_url),
+            },
+            executor=_executor(settings),
+        ),
+        dbt_definitions(settings),
+        delivery_definitions(settings),
+    )
+
+
+def _executor(settings: Settings) -> dg.ExecutorDefinition:
+    if settings.in_process:
+        return dg.in_process_executor
+    return dg.multiprocess_executor.configured(
+        {
+            "max_concurrent": 2,
+            "start_method": {
+                "forkserver": {"preload_modules": ["dagster", "polars", "audience_pipeline.definitions"]}
+            },
+        }
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """What ``workspace.yaml`` names."""
+    return build_definitions(Settings.from_environment())

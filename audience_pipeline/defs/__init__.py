@@ -1,0 +1,1 @@
+"""Dagster and nothing else: what runs when, over the packages that compute."""

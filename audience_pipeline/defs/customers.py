@@ -1,0 +1,92 @@
+"""What is known of each customer as of a date."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from audience_pipeline.customers import consent as consents
+from audience_pipeline.customers import identity
+from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.expectations import CUSTOMER_FEATURES
+from audience_pipeline.defs.lake import dataset, ensure_dataset, landing_order
+from audience_pipeline.defs.quality import validate
+from audience_pipeline.defs.resources import LedgerResource
+from audience_pipeline.features.customer_features import customer_features as features_as_of
+from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
+
+
+def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
+    """identifiers, consent and customer_features, one partition per as-of date."""
+
+    @dg.asset(
+        group_name="customers",
+        partitions_def=calendar.daily,
+        deps=[Kind.CRM.dataset],
+        kinds={"polars", "parquet"},
+        owners=["team:growth"],
+    )
+    def identifiers(context: dg.AssetExecutionContext, ledger: LedgerResource) -> pl.LazyFrame:
+        """By which hashed e-mail address, phone number and name each platform can know a customer. One row per customer; no raw value."""
+        ensure_dataset(settings.lake, Kind.CRM)
+        with ledger.open() as opened:
+            landings = landing_order(opened, Kind.CRM)
+        return identity.identifiers(
+            dataset(settings.lake, Kind.CRM), date.fromisoformat(context.partition_key), landings=landings
+        )
+
+    @dg.asset(
+        group_name="customers",
+        partitions_def=calendar.daily,
+        deps=[Kind.CRM.dataset, Kind.CONSENT.dataset],
+        kinds={"polars", "parquet"},
+        owners=["team:privacy"],
+    )
+    def consent(context: dg.AssetExecutionContext, orders: pl.LazyFrame) -> pl.LazyFrame:
+        """Whether each customer may be advertised to, and on which platform. The latest statement wins; silence means no in the EEA, the UK and Switzerland."""
+        for kind in (Kind.CRM, Kind.CONSENT):
+            ensure_dataset(settings.lake, kind)
+        return consents.consent(
+            dataset(settings.lake, Kind.CONSENT),
+            dataset(settings.lake, Kind.CRM),
+            date.fromisoformat(context.partition_key),
+            customers=orders.select("customer_id").unique(),
+        )
+
+    @dg.asset(
+        group_name="customers",
+        partitions_def=calendar.daily,
+        kinds={"polars", "parquet"},
+        owners=["team:analytics"],
+        check_specs=[
+            dg.AssetCheckSpec(
+                "customer_features_are_sound",
+                asset="customer_features",
+                blocking=True,
+                description="Great Expectations: one row per customer, ages and orders possible.",
+            )
+        ],
+    )
+    def customer_features(
+        context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame
+    ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
+        """What a customer looked like on the as-of date: rhythm, value, categories, website and e-mail behaviour. One row per customer with a first order; amounts in minor units."""
+        frame = features_as_of(
+            orders, date.fromisoformat(context.partition_key), activity=customer_activity
+        ).collect(engine="streaming")
+        sound = validate(
+            frame.select("customer_id", "age_days", "orders", "observed_minor"), CUSTOMER_FEATURES
+        )
+        yield dg.MaterializeResult(
+            value=frame,
+            metadata={
+                "customers": frame.height,
+                "customers_with_repeat_orders": int((frame["orders"] > 1).sum()),
+                "observed_value": float(frame["observed_minor"].sum() or 0) * 0.01,
+            },
+            check_results=[sound],
+        )
+
+    return [identifiers, consent, customer_features]

@@ -1,0 +1,58 @@
+"""The jobs and the two clocks: daily refresh, monthly retraining; delivery stands apart."""
+
+import dagster as dg
+
+from audience_pipeline.platforms.contract import Platform
+
+SYNCS = tuple(dg.AssetKey([platform.value, "audience_sync"]) for platform in Platform)
+MONTHLY_MODELS = ("ltv_model", "segment_model")
+
+sources = dg.AssetSelection.groups("sources")
+per_as_of_date = dg.AssetSelection.groups("customers", "ltv", "segments", "audiences") - dg.AssetSelection.assets(
+    *MONTHLY_MODELS
+)
+
+land_sources = dg.define_asset_job(
+    "land_sources",
+    selection=sources,
+    description="Land and validate what waits in the inbox, then build orders and customer activity.",
+)
+daily_refresh = dg.define_asset_job(
+    "daily_refresh",
+    selection=sources | per_as_of_date,
+    description="From new files to audience memberships, for one as-of date. Sends nothing.",
+)
+monthly_retraining = dg.define_asset_job(
+    "monthly_retraining",
+    selection=dg.AssetSelection.assets(*MONTHLY_MODELS),
+    description="Train the value model and find segments again, as of the last day of the month.",
+)
+delivery = dg.define_asset_job(
+    "delivery",
+    selection=dg.AssetSelection.assets(*SYNCS),
+    description="Make each platform hold exactly the newest memberships. Refused as part of a backfill.",
+)
+opt_outs = dg.define_asset_job(
+    "opt_outs",
+    selection=dg.AssetSelection.assets("consent_events", *SYNCS),
+    description="Land new consent statements and take people who opted out off every platform at once.",
+)
+JOBS = (land_sources, daily_refresh, monthly_retraining, delivery, opt_outs)
+
+SCHEDULES = (
+    dg.build_schedule_from_partitioned_job(
+        daily_refresh,
+        name="daily_refresh",
+        hour_of_day=5,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Every day at 05:00, shop time: yesterday's as-of date.",
+    ),
+    dg.build_schedule_from_partitioned_job(
+        monthly_retraining,
+        name="monthly_retraining",
+        day_of_month=1,
+        hour_of_day=3,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="On the first of each month at 03:00, shop time: the month that has ended.",
+    ),
+)

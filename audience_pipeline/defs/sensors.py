@@ -1,0 +1,109 @@
+"""What starts work when something happens: new files, new opt-outs, a finished refresh, a new champion."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+
+from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.jobs import daily_refresh, delivery, land_sources, monthly_retraining, opt_outs
+from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
+from audience_pipeline.sources.inbox import waiting
+
+logger = logging.getLogger(__name__)
+BACKFILL_TAG = "dagster/backfill"
+SENDS = "audience_pipeline/sends"
+"""Tag of a refresh that was asked to stay at home when its value is ``no``."""
+
+
+def _fingerprint(files: list[Path]) -> str:
+    return "|".join(f"{file.name}:{stat.st_mtime_ns}:{stat.st_size}" for file in files if (stat := file.stat()))
+
+
+def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list:
+    """All sensors. They list and compare; the work is done by the runs that they ask for."""
+
+    def on_new_files(name: str, job: object, description: str, *, consent: bool, seconds: int) -> dg.SensorDefinition:
+        @dg.sensor(
+            name=name,
+            job=job,
+            minimum_interval_seconds=seconds,
+            description=description,
+            default_status=dg.DefaultSensorStatus.RUNNING,
+        )
+        def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+            files = [path for kind, path in waiting(settings.inbox) if (kind is Kind.CONSENT) == consent]
+            if not files:
+                context.update_cursor("")
+                return dg.SkipReason(f"no new files in the inbox of workspace {settings.home.name}")
+            seen = _fingerprint(files)
+            if seen == context.cursor:
+                return dg.SkipReason(f"{len(files)} files could not be landed and still wait in the inbox")
+            context.update_cursor(seen)
+            return dg.RunRequest(run_key=f"{name}:{seen}")
+
+        return new_files
+
+    @dg.run_status_sensor(
+        name="delivery_after_refresh",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[daily_refresh],
+        request_job=delivery,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Sends the audiences once the newest as-of date is complete. Backfills are never sent.",
+    )
+    def delivery_after_refresh(context: dg.RunStatusSensorContext) -> dg.RunRequest | dg.SkipReason:
+        run = context.dagster_run
+        if BACKFILL_TAG in run.tags or run.tags.get(SENDS) == "no":
+            return dg.SkipReason("backfills and past dates send nothing")
+        if run.tags.get("dagster/partition") != calendar.daily.get_last_partition_key():
+            return dg.SkipReason("not the newest as-of date")
+        return dg.RunRequest(run_key=f"delivery:{run.run_id}")
+
+    @dg.run_status_sensor(
+        name="rescore_after_retraining",
+        run_status=dg.DagsterRunStatus.SUCCESS,
+        monitored_jobs=[monthly_retraining],
+        request_job=daily_refresh,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Predicts and selects again with a newly trained champion.",
+    )
+    def rescore_after_retraining(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
+        newest = calendar.daily.get_last_partition_key()
+        if newest is not None and BACKFILL_TAG not in context.dagster_run.tags:
+            yield dg.RunRequest(run_key=f"rescore:{context.dagster_run.run_id}", partition_key=newest)
+
+    @dg.run_failure_sensor(
+        name="failed_run_alert",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Says which run failed and where to look, in the daemon's log."
+    )
+    def failed_run_alert(context: dg.RunFailureSensorContext) -> None:
+        logger.error(
+            "%s failed (run %s, partition %s): open the run in Dagster; every step can be run again as it is",
+            context.dagster_run.job_name,
+            context.dagster_run.run_id,
+            context.dagster_run.tags.get("dagster/partition", "none"),
+        )
+
+    return [
+        on_new_files(
+            "inbox",
+            land_sources,
+            "Lands new files of transactions, contacts and events from the inbox.",
+            consent=False,
+            seconds=60,
+        ),
+        on_new_files(
+            "consent_inbox",
+            opt_outs,
+            "Lands new consent statements and removes people who opted out from every platform.",
+            consent=True,
+            seconds=30,
+        ),
+        delivery_after_refresh,
+        rescore_after_retraining,
+        failed_run_alert,
+    ]

@@ -1,0 +1,236 @@
+"""Raw files in, validated tables out; one asset per kind of file."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import dagster as dg
+import polars as pl
+
+from audience_pipeline.defs.expectations import CONTACTS, TRANSACTION_DAYS, Expectation
+from audience_pipeline.defs.lake import dataset, ensure_dataset
+from audience_pipeline.defs.pictures import small_table
+from audience_pipeline.defs.quality import validate
+from audience_pipeline.defs.resources import LedgerResource
+from audience_pipeline.ledger import refreshes
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.settings import Settings
+from audience_pipeline.sources import inbox
+from audience_pipeline.sources.contract import Kind
+from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.landing import land
+from audience_pipeline.sources.options import ReadOptions, ShopFacts
+from audience_pipeline.sources.report import LandingReport
+
+DESCRIPTIONS: Mapping[Kind, str] = {
+    Kind.TRANSACTIONS: "Every sale and return, one row per line, in minor units. Landing a file twice adds nothing twice.",
+    Kind.CRM: "Contacts as hashes, ready for each platform. The raw e-mail addresses, phone numbers and names are dropped.",
+    Kind.WEB: "What visitors did on the website and in the app.",
+    Kind.ENGAGEMENT: "E-mails, texts and push messages: sent, opened, clicked.",
+    Kind.CONSENT: "Who agreed to advertising and who withdrew, statement by statement.",
+}
+
+
+
+class Reading(dg.Config):
+    """How the files of this run are written, where it differs from the workspace's settings."""
+
+    columns: dict[str, str] = {}
+    date_format: str | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+class LandingConfig(dg.Config):
+    """What to land besides the files that wait in the inbox."""
+
+    files: list[str] = []
+    reading: Reading = Reading()
+
+
+def read_options(settings: Settings, kind: Kind, reading: Reading | None = None) -> ReadOptions:
+    """How files of a kind are read: the workspace's settings, and what this run says otherwise.
+
+    Raises:
+        ValueError: options that cannot be meant together.
+    """
+    stored = settings.config.sources.get(kind.value)
+    options = ReadOptions() if stored is None else ReadOptions(**stored.model_dump())
+    given = {name: value for name, value in (reading or Reading()).model_dump().items() if value}
+    return replace(options, **given)
+
+
+def shop_facts(settings: Settings) -> ShopFacts:
+    """What sources must know of the shop; today is a day in its time zone."""
+    shop = settings.config.shop
+    return ShopFacts(
+        time_zone=shop.time_zone,
+        currency=shop.currency,
+        rates=settings.home / shop.rates if shop.rates is not None else None,
+        default_region=shop.default_region,
+        competitor_domains=shop.competitor_domains,
+        today=datetime.now(ZoneInfo(shop.time_zone)).date(),
+    )
+
+
+def land_all(
+    settings: Settings,
+    kind: Kind,
+    config: LandingConfig,
+    ledger: Ledger,
+    progress: Callable[[str], None],
+) -> tuple[list[LandingReport], list[str]]:
+    """Land the files of a run and those in the inbox; the reports, and a sentence per refused file.
+
+    A refused file stops no other. Files of the inbox that landed are sealed in the archive; refused ones stay.
+    """
+    inbox.purge(settings.archive, settings.config.inbox.keep_days, datetime.now(UTC))
+    reports, refused = [], []
+    options = read_options(settings, kind, config.reading)
+    waiting = [path for found, path in inbox.waiting(settings.inbox) if found is kind]
+    for path in [*(Path(file) for file in config.files), *waiting]:
+        progress(f"{kind.value}: file {len(reports) + len(refused) + 1}")
+        try:
+            reports.append(
+                land(
+                    kind,
+                    path,
+                    lake=settings.lake,
+                    ledger=ledger,
+                    options=options,
+                    facts=shop_facts(settings),
+                    progress=lambda what, rows: progress(f"{what} ({rows:,} rows)"),
+                )
+            )
+        except SourceError as error:
+            refused.append(str(error))
+            continue
+        if path in waiting:
+            inbox.archive(path, settings.archive)
+    return reports, refused
+
+
+def source_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """One asset per kind of file; append-only, idempotent."""
+    return [_landed(settings, kind) for kind in Kind]
+
+
+def _landed(settings: Settings, kind: Kind) -> dg.AssetsDefinition:
+    checks = [
+        dg.AssetCheckSpec(
+            "every_file_was_read",
+            asset=kind.dataset,
+            description="Refused files wait in the inbox; the sentence says what to do.",
+        )
+    ]
+    if kind in SUITES:
+        checks.append(
+            dg.AssetCheckSpec(
+                f"{kind.dataset}_are_sound",
+                asset=kind.dataset,
+                blocking=True,
+                description="Great Expectations: thresholds in audience_pipeline/defs/expectations.py.",
+            )
+        )
+
+    @dg.asset(
+        name=kind.dataset,
+        description=DESCRIPTIONS[kind],
+        group_name="sources",
+        kinds={"duckdb", "parquet"},
+        owners=["team:data"],
+        pool="landing",
+        check_specs=checks,
+    )
+    def landed(
+        context: dg.AssetExecutionContext, config: LandingConfig, ledger: LedgerResource
+    ) -> dg.MaterializeResult:
+        with ledger.open() as opened:
+            ensure_dataset(settings.lake, kind)
+            reports, refused = land_all(settings, kind, config, opened, context.log.info)
+            stale = refreshes.stale(opened)
+        return dg.MaterializeResult(
+            metadata=_counts(reports, refused) | {"stale_as_of_dates": [day.isoformat() for day in stale]},
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name="every_file_was_read",
+                    passed=not refused,
+                    description=" | ".join(refused) or f"{len(reports)} files",
+                ),
+                *_sound(settings, kind),
+            ],
+        )
+
+    return landed
+
+
+def _counts(reports: list[LandingReport], refused: list[str]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        name: sum(getattr(report, field) for report in reports)
+        for name, field in (
+            ("rows_read", "rows_read"),
+            ("rows_landed", "landed"),
+            ("rows_known", "known"),
+            ("rows_repeated", "repeated"),
+            ("rows_quarantined", "quarantined"),
+        )
+    }
+    metadata["reports"] = dg.MetadataValue.json([report.to_dict() for report in reports])
+    metadata["refused"] = dg.MetadataValue.json(refused)
+    reasons = [
+        {"field": count.field, "reason": count.reason, "rows": count.rows}
+        for report in reports
+        for count in report.quarantine
+    ]
+    if reasons:
+        metadata["quarantine"] = small_table(pl.DataFrame(reasons))
+    return metadata
+
+
+def _sound(settings: Settings, kind: Kind) -> list[dg.AssetCheckResult]:
+    if kind not in SUITES:
+        return []
+    table, suite = SUITES[kind]
+    frame = table(dataset(settings.lake, kind)).collect(engine="streaming")
+    if frame.is_empty():
+        return [
+            dg.AssetCheckResult(
+                check_name=f"{kind.dataset}_are_sound", passed=True, description="nothing has landed yet"
+            )
+        ]
+    return [validate(frame, suite, check_name=f"{kind.dataset}_are_sound")]
+
+
+def _transaction_days(transactions: pl.LazyFrame) -> pl.LazyFrame:
+    sales = pl.when(pl.col("amount_minor") > 0).then(pl.col("amount_minor")).otherwise(0).sum()
+    return (
+        transactions.group_by("transaction_date")
+        .agg(
+            pl.col("customer_id").n_unique().alias("customers"),
+            pl.col("amount_minor").sum().alias("net_minor"),
+            sales.alias("sales_minor"),
+        )
+        .with_columns(
+            (pl.col("sales_minor") / pl.col("sales_minor").median()).fill_nan(None).alias("times_median_sales")
+        )
+        .sort("transaction_date")
+    )
+
+
+def _contacts(contacts: pl.LazyFrame) -> pl.LazyFrame:
+    return contacts.select(
+        "customer_id",
+        pl.any_horizontal(pl.col("meta_email", "meta_phone").is_not_null()).alias("has_identifier"),
+        "country",
+    )
+
+
+SUITES: Mapping[Kind, tuple[Callable[[pl.LazyFrame], pl.LazyFrame], tuple[Expectation, ...]]] = {
+    Kind.TRANSACTIONS: (_transaction_days, tuple(TRANSACTION_DAYS)),
+    Kind.CRM: (_contacts, tuple(CONTACTS)),
+}

@@ -1,0 +1,249 @@
+"""Every setting, read once from the environment and the workspace's ``audience.yaml``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+CONFIG_NAME = "audience.yaml"
+
+
+class SettingsError(Exception):
+    """A setting is missing or wrong. The message names file, field, reason and remedy."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shop(_Section):
+    """Facts about the shop that no file says."""
+
+    name: str = "shop"
+    """Begins the name of every audience on the platforms."""
+    time_zone: str = "UTC"
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
+    """ISO code of the one currency of the workspace; without it, the currency of the first file."""
+    rates: Path | None = None
+    """CSV ``date,currency,rate`` (one unit in the workspace's currency), for files in other currencies."""
+    default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
+    """ISO country for phone numbers without a country code; without it they are not sent."""
+    competitor_domains: tuple[str, ...] = ()
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("unknown time zone: use a name such as Europe/Berlin") from error
+        return value
+
+
+class Calendar(_Section):
+    """The as-of dates that exist. ``last_day`` is for data that has ended; without it, yesterday."""
+
+    first_day: date = date(2024, 1, 1)
+    last_day: date | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Calendar:
+        if self.last_day is not None and self.last_day < self.first_day:
+            raise ValueError("last_day lies before first_day")
+        return self
+
+
+class Reading(_Section):
+    """How the files of one kind are written, where it cannot be seen from the file."""
+
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    """Our column name to the file's."""
+    date_format: str | None = None
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'"] | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+
+
+class Inbox(_Section):
+    """What happens to files that have been landed from the inbox."""
+
+    keep_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    """Days that a landed file stays in the sealed archive; 0 deletes it at once."""
+
+
+class Account(_Section):
+    """Where a platform is reached and which ad account is ours. Tokens come from the environment alone."""
+
+    account: str = ""
+    base_url: str = ""
+    login_account: str = ""
+    """Google: the manager account through which access runs."""
+
+
+class Platforms(_Section):
+    """The three platforms."""
+
+    meta: Account = Account()
+    google: Account = Account()
+    tiktok: Account = Account()
+
+
+class Config(_Section):
+    """The contents of ``audience.yaml``."""
+
+    shop: Shop = Shop()
+    calendar: Calendar = Calendar()
+    sources: Mapping[Literal["transactions", "crm", "web", "engagement", "consent"], Reading] = Field(
+        default_factory=dict
+    )
+    inbox: Inbox = Inbox()
+    platforms: Platforms = Platforms()
+
+
+BASE_URLS: Mapping[str, tuple[str, str]] = {
+    "meta": ("META_BASE_URL", "https://graph.facebook.com"),
+    "google": ("GOOGLE_DATA_MANAGER_BASE_URL", "https://datamanager.googleapis.com"),
+    "tiktok": ("TIKTOK_BASE_URL", "https://business-api.tiktok.com"),
+}
+ACCOUNTS: Mapping[str, str] = {
+    "meta": "META_AD_ACCOUNT_ID",
+    "google": "GOOGLE_CUSTOMER_ID",
+    "tiktok": "TIKTOK_ADVERTISER_ID",
+}
+
+
+class Settings(_Section):
+    """Where everything lives and how it is to be read. Holds no secret."""
+
+    home: Path
+    """The workspace: what the pipeline writes unless told otherwise."""
+    lake: Path
+    ledger_url: str
+    mlflow_uri: str
+    audiences: Path
+    dbt_project: Path
+    config: Config = Config()
+    threads: Annotated[int, Field(ge=1)] = 2
+    in_process: bool = False
+    """Run all steps of a job in one process: what the command line and the tests do."""
+
+    @property
+    def inbox(self) -> Path:
+        """Folder with one subfolder per kind of file."""
+        return self.home / "inbox"
+
+    @property
+    def archive(self) -> Path:
+        """Sealed folder of the files that were landed from the inbox."""
+        return self.home / "archive"
+
+    @property
+    def dagster_home(self) -> Path:
+        """Dagster's own storage."""
+        return self.home / "dagster"
+
+    @property
+    def mlflow_artifacts(self) -> Path:
+        """Where the model registry keeps its files when it is the embedded one."""
+        return self.home / "mlflow" / "artifacts"
+
+    @property
+    def models(self) -> Path:
+        """Local copies of registered models."""
+        return self.home / "models"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read environment and config file once.
+
+        Raises:
+            SettingsError: the config file cannot be read or holds a wrong value.
+        """
+        env = os.environ if environment is None else environment
+        home = Path(env.get("AUDIENCE_HOME") or PROJECT_ROOT / ".audience").expanduser().resolve()
+        given = env.get("AUDIENCE_CONFIG")
+        config_file = Path(given).expanduser() if given else home / CONFIG_NAME
+        if given and not config_file.is_file():
+            raise SettingsError(f"{config_file}: there is no such file; AUDIENCE_CONFIG names it")
+        return cls.at(home, read_config(config_file) if config_file.is_file() else Config(), env)
+
+    @classmethod
+    def at(cls, home: Path, config: Config, env: Mapping[str, str]) -> Settings:
+        """Settings of the workspace ``home``; variables in ``env`` win over its config file."""
+        home = home.resolve()
+        try:
+            return cls(
+                home=home,
+                lake=Path(env.get("AUDIENCE_LAKE") or home / "lake").expanduser().resolve(),
+                ledger_url=env.get("AUDIENCE_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}",
+                mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
+                audiences=Path(env.get("AUDIENCE_DEFINITIONS") or PROJECT_ROOT / "audiences")
+                .expanduser()
+                .resolve(),
+                dbt_project=PROJECT_ROOT / "dbt",
+                config=config.model_copy(update={"platforms": _platforms(config.platforms, env)}),
+                threads=int(env.get("AUDIENCE_THREADS") or min(os.cpu_count() or 1, 8)),
+                in_process=env.get("AUDIENCE_IN_PROCESS") == "1",
+            )
+        except ValueError as error:
+            raise SettingsError(
+                f"AUDIENCE_THREADS must be a whole number of 1 or more, not {env.get('AUDIENCE_THREADS')!r}"
+            ) from error
+
+
+def read_config(path: Path) -> Config:
+    """Read ``audience.yaml``.
+
+    Raises:
+        SettingsError: not YAML, not a mapping, an unknown key or a wrong value; all of them are named.
+    """
+    try:
+        loaded: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise SettingsError(f"{path}, line {line}: this is not valid YAML ({error.problem})") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path}: cannot be read as UTF-8 YAML") from error
+    if loaded is None:
+        return Config()
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"{path}: expected sections such as shop: and calendar:, found a list or a value")
+    try:
+        return Config.model_validate(loaded)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise SettingsError(f"{path}: {problems}") from error
+
+
+def write_config(path: Path, config: Config) -> None:
+    """Write ``audience.yaml`` whole, then rename; only what differs from the defaults is written."""
+    text = yaml.safe_dump(config.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _platforms(platforms: Platforms, env: Mapping[str, str]) -> Platforms:
+    accounts = {}
+    for name, (url_variable, url) in BASE_URLS.items():
+        account: Account = getattr(platforms, name)
+        accounts[name] = account.model_copy(
+            update={
+                "account": env.get(ACCOUNTS[name]) or account.account,
+                "base_url": env.get(url_variable) or account.base_url or url,
+            }
+        )
+    return Platforms(**accounts)
