@@ -1,0 +1,1 @@
+"""What a customer looked like on a date."""

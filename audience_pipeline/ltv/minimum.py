@@ -1,0 +1,80 @@
+"""How much history a model needs, and what to say when there is less."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+
+import polars as pl
+
+from audience_pipeline.ltv.snapshots import HORIZON_DAYS
+
+MIN_CUSTOMERS = 500
+MIN_DAYS = 183
+MIN_COMPLETE = 200
+"""Customers whose first order is a year old: only they show what a first year brings."""
+
+
+class TooLittleHistory(Exception):  # noqa: N818
+    """A model cannot be trained yet; the message says what is missing and when it will suffice."""
+
+    def __init__(
+        self, message: str, *, customers: int, days: int, complete: int, suffices_on: date | None
+    ) -> None:
+        super().__init__(message)
+        self.customers = customers
+        self.days = days
+        self.complete = complete
+        self.suffices_on = suffices_on
+        """The day on which the data will suffice if customers keep coming as they did; None if unknown."""
+
+
+def check_history(first: pl.DataFrame, as_of: date) -> None:
+    """Refuse to train on too little.
+
+    Args:
+        first: ``customer_id, first_order`` of everybody who had bought by ``as_of``.
+        as_of: The last day whose data may be used.
+
+    Raises:
+        TooLittleHistory: Fewer than 500 customers, less than six months, or fewer than 200 customers
+            who have been observed for a whole year.
+    """
+    dates = first["first_order"].sort()
+    if dates.is_empty():
+        raise TooLittleHistory(
+            f"There is no order up to {as_of}, so no model can be trained. Ingest transactions first.",
+            customers=0,
+            days=0,
+            complete=0,
+            suffices_on=None,
+        )
+    begin: date = dates[0]
+    customers, days = dates.len(), (as_of - begin).days + 1
+    complete = int((dates <= as_of - timedelta(days=HORIZON_DAYS)).sum())
+    missing: list[str] = []
+    suffices: list[date] = []
+    if customers < MIN_CUSTOMERS:
+        missing.append(f"{customers} customers have bought and {MIN_CUSTOMERS} are needed")
+        suffices.append(as_of + timedelta(days=math.ceil((MIN_CUSTOMERS - customers) * days / customers)))
+    if days < MIN_DAYS:
+        missing.append(f"orders cover {days} days and {MIN_DAYS} are needed")
+        suffices.append(begin + timedelta(days=MIN_DAYS - 1))
+    if complete < MIN_COMPLETE:
+        missing.append(
+            f"{complete} customers have been observed for {HORIZON_DAYS} days and {MIN_COMPLETE} are needed"
+        )
+        nth: date = dates[min(customers, MIN_COMPLETE) - 1]
+        suffices.append(nth + timedelta(days=HORIZON_DAYS))
+    if not missing:
+        return
+    when = max(suffices)
+    raise TooLittleHistory(
+        f"Too little history to train on: {'; '.join(missing)}. Orders run from {begin} to {as_of}. "
+        f"At the present pace it will suffice about {when}; until then no value is predicted. "
+        "If older transactions exist, ingest them.",
+        customers=customers,
+        days=days,
+        complete=complete,
+        suffices_on=when,
+    )

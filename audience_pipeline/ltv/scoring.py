@@ -1,0 +1,130 @@
+"""Predictions as the product shows them, and what became of them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Literal
+
+import polars as pl
+
+from audience_pipeline.ltv import quintiles
+from audience_pipeline.ltv.model import LtvModel
+from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
+
+PREDICTIONS_SCHEMA = pl.Schema(
+    {
+        "customer_id": pl.String,
+        "prediction_date": pl.Date,
+        "model_version": pl.String,
+        "age_days": pl.Int64,
+        "observed_value": pl.Float64,
+        "predicted_ltv": pl.Float64,
+        "likely_ltv": pl.Float64,
+        "ltv_p10": pl.Float64,
+        "ltv_p90": pl.Float64,
+        "within_30_probability": pl.Float64,
+        "confidence": pl.String,
+        "next_12m_value": pl.Float64,
+        "repeat_probability": pl.Float64,
+        "ltv_quintile": pl.Int64,
+    }
+)
+"""Columns of the predictions, in order; money in major units."""
+
+ACTUALS_SCHEMA = pl.Schema(
+    {
+        "customer_id": pl.String,
+        "prediction_date": pl.Date,
+        "age_days": pl.Int64,
+        "predicted_ltv": pl.Float64,
+        "likely_ltv": pl.Float64,
+        "actual_ltv": pl.Float64,
+        "within_30": pl.Boolean,
+        "ltv_quintile": pl.Int64,
+    }
+)
+
+
+def score(
+    model: LtvModel | None,
+    features: pl.DataFrame | pl.LazyFrame,
+    *,
+    prediction_date: date,
+    model_version: str | None,
+    quintile_by: Literal["rank", "cut_points"] = "rank",
+) -> pl.DataFrame:
+    """Predictions of every customer in ``features``, sorted by customer.
+
+    Args:
+        model: None where there is too little history for one: all predicted columns are then null.
+        features: As made by ``features.customer_features``, one row for each customer.
+        prediction_date: The as-of date of the features.
+        model_version: Stated beside each prediction.
+        quintile_by: ``rank`` where the table holds the whole base; ``cut_points`` (stored with the
+            model) where it holds one customer or some.
+
+    Returns:
+        :data:`PREDICTIONS_SCHEMA`.
+    """
+    table = features.lazy().collect(engine="streaming").sort("customer_id")
+    known = table.select(
+        "customer_id",
+        pl.lit(prediction_date).alias("prediction_date"),
+        pl.lit(model_version, dtype=pl.String).alias("model_version"),
+        "age_days",
+        (pl.col("observed_minor") * 0.01).alias("observed_value"),
+    )
+    if model is None:
+        return known.select(
+            pl.col(name) if name in known.columns else pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in PREDICTIONS_SCHEMA.items()
+        )
+    scored = pl.concat([known, model.predict(table)], how="horizontal")
+    if quintile_by == "rank":
+        quintile = quintiles.ranked(scored)
+    else:
+        quintile = quintiles.by_cut_points(scored["predicted_ltv"], model.cuts)
+    return scored.with_columns(quintile.alias("ltv_quintile")).select(PREDICTIONS_SCHEMA.names())
+
+
+def actuals(predictions: pl.DataFrame | pl.LazyFrame, orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:
+    """Earlier predictions beside what was spent, for customers whose first year has since ended.
+
+    Args:
+        predictions: Of one or several earlier dates, as made by :func:`score`.
+        orders: The orders table.
+        as_of: The last day whose data may be used.
+
+    Returns:
+        :data:`ACTUALS_SCHEMA`, sorted. Customers whose value was a fact already when it was
+        "predicted", and those without a prediction, are left out.
+    """
+    first_order = pl.col("prediction_date") - pl.duration(days=pl.col("age_days"))
+    over = (
+        predictions.lazy()
+        .filter(
+            pl.col("predicted_ltv").is_not_null(),
+            pl.col("age_days") < LAST_AGE,
+            first_order <= as_of - timedelta(days=LAST_AGE),
+        )
+        .with_columns(first_order.alias("first_order"))
+    )
+    keys = ["customer_id", "prediction_date"]
+    spent = (
+        orders.join(over.select(*keys, "first_order"), on="customer_id")
+        .filter(
+            pl.col("order_date") >= pl.col("first_order"),
+            pl.col("order_date") < pl.col("first_order") + pl.duration(days=HORIZON_DAYS),
+        )
+        .group_by(keys)
+        .agg((pl.col("amount_minor").sum() * 0.01).alias("actual_ltv"))
+    )
+    error = (pl.col("likely_ltv") - pl.col("actual_ltv")).abs()
+    return (
+        over.join(spent, on=keys, how="left")
+        .with_columns(pl.col("actual_ltv").fill_null(0.0))
+        .with_columns((error <= 0.3 * pl.col("actual_ltv").abs()).alias("within_30"))
+        .select(ACTUALS_SCHEMA.names())
+        .collect(engine="streaming")
+        .sort(keys)
+    )

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audience_pipeline.customers.orders import (
+    ORDER_KEY,
+    ORDERS_SCHEMA,
+    orders,
+    returns_before_first_order,
+)
+
+TRANSACTIONS_SCHEMA = {
+    "customer_id": pl.String,
+    "transaction_date": pl.Date,
+    "transaction_at": pl.Datetime("us"),
+    "amount_minor": pl.Int64,
+    "product_category": pl.String,
+    "order_id": pl.String,
+    "channel": pl.String,
+}
+
+
+def line(day: int, amount: int, **fields: Any) -> dict[str, Any]:
+    return {"customer_id": "a", "transaction_date": date(2025, 1, day), "amount_minor": amount} | fields
+
+
+def landed(*lines: dict[str, Any]) -> pl.LazyFrame:
+    return pl.DataFrame(list(lines), schema=TRANSACTIONS_SCHEMA).lazy()
+
+
+def made(*lines: dict[str, Any]) -> list[dict[str, Any]]:
+    return orders(landed(*lines)).collect().sort(ORDER_KEY).to_dicts()
+
+
+def test_lines_of_one_order_become_one_row() -> None:
+    rows = made(
+        line(3, 500, order_id="7", product_category="toys", transaction_at=datetime(2025, 1, 3, 18, 5)),
+        line(3, 700, order_id="7", product_category="books", transaction_at=datetime(2025, 1, 3, 9, 59)),
+        line(3, 300, order_id="7", product_category="toys", channel="web"),
+    )
+
+    assert rows == [
+        {
+            "customer_id": "a",
+            "order_id": "7",
+            "order_date": date(2025, 1, 3),
+            "kind": "order",
+            "amount_minor": 1500,
+            "lines": 3,
+            "hour": 9,
+            "categories": ["books", "toys"],
+            "top_category": "toys",
+            "channel": "web",
+        }
+    ]
+
+
+def test_the_columns_are_those_of_the_schema() -> None:
+    assert orders(landed(line(1, 5))).collect_schema() == ORDERS_SCHEMA
+    assert orders(landed()).collect().schema == ORDERS_SCHEMA
+
+
+def test_a_return_before_the_first_order_is_left_out_and_counted() -> None:
+    lines = (line(1, -400), line(2, 900), line(3, -100), line(1, -5, customer_id="never bought"))
+
+    rows = made(*lines)
+
+    assert [(row["order_date"].day, row["amount_minor"]) for row in rows] == [(2, 900), (3, -100)]
+    left_out = returns_before_first_order(landed(*lines)).collect().to_dicts()
+    assert left_out == [{"lines": 2, "amount_minor": -405}]
+
+
+def test_a_return_on_the_day_of_the_first_order_counts() -> None:
+    rows = made(line(2, -400), line(2, 900))
+
+    assert [(row["kind"], row["amount_minor"]) for row in rows] == [("order", 900), ("return", -400)]
+
+
+def test_a_line_of_zero_makes_no_row() -> None:
+    assert made(line(1, 0)) == []
+    assert [row["lines"] for row in made(line(1, 0, order_id="7"), line(1, 5, order_id="7"))] == [1]
+
+
+def test_an_order_over_two_days_has_a_row_for_each() -> None:
+    rows = made(line(1, 500, order_id="7"), line(2, 300, order_id="7"))
+
+    assert [(row["order_id"], row["order_date"].day, row["amount_minor"]) for row in rows] == [
+        ("7", 1, 500),
+        ("7", 2, 300),
+    ]
+
+
+def test_lines_without_an_order_id_share_the_order_of_their_day() -> None:
+    rows = made(line(1, 500), line(1, 300), line(2, 200))
+
+    assert [(row["order_id"], row["amount_minor"]) for row in rows] == [
+        ("2025-01-01", 800),
+        ("2025-01-02", 200),
+    ]
+
+
+def test_lines_without_category_are_no_category() -> None:
+    rows = made(line(1, 900), line(1, 100, product_category="toys"), line(2, 5))
+
+    assert [(row["categories"], row["top_category"]) for row in rows] == [(["toys"], "toys"), ([], None)]
+
+
+def test_equal_categories_are_ranked_by_name_and_returns_by_their_size() -> None:
+    rows = made(
+        line(1, 500, product_category="toys"),
+        line(1, 500, product_category="books"),
+        line(2, -100, product_category="books"),
+        line(2, -300, product_category="toys"),
+    )
+
+    assert [row["top_category"] for row in rows] == ["books", "toys"]
+
+
+LINES = st.lists(
+    st.builds(
+        line,
+        day=st.integers(1, 6),
+        amount=st.integers(-3, 5),
+        customer_id=st.sampled_from(["a", "b"]),
+        order_id=st.sampled_from([None, "7", "8"]),
+        product_category=st.sampled_from([None, "toys", "books"]),
+        channel=st.sampled_from([None, "web", "shop"]),
+    ),
+    max_size=20,
+)
+
+
+@settings(max_examples=30, deadline=None)
+@given(lines=LINES, shuffled=st.randoms(use_true_random=False))
+def test_the_order_of_lines_and_the_engine_change_nothing(lines: list[dict[str, Any]], shuffled: Any) -> None:
+    whole = orders(landed(*lines)).collect().sort(ORDER_KEY)
+    shuffled.shuffle(lines)
+
+    assert whole.equals(orders(landed(*lines)).collect(engine="streaming").sort(ORDER_KEY))
+    assert whole.select(ORDER_KEY).is_unique().all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(lines=LINES)
+def test_no_money_is_lost_but_returns_before_the_first_order(lines: list[dict[str, Any]]) -> None:
+    kept = sum(row["amount_minor"] for row in made(*lines))
+    left_out = returns_before_first_order(landed(*lines)).collect()["amount_minor"].sum()
+
+    assert kept + left_out == sum(line["amount_minor"] for line in lines)
