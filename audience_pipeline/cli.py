@@ -10,7 +10,7 @@ app = typer.Typer(
     name="audience-pipeline",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
-    help="Raw transactions in; predicted customer values, segments and exact audiences on three platforms out.",
+    help="Raw transactions in; predicted values, segments and exact audiences on three platforms out.",
     epilog="Example: audience-pipeline demo. Exit codes: 0 done, 1 failed, 2 wrong usage.",
 )
 app.command()(demo.demo)

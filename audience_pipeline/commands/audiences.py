@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_pipeline.commands.console import DirOption, JsonOption, fail, out, print_json, progress, table, workspace
+from audience_pipeline.commands.console import (
+    DirOption,
+    JsonOption,
+    fail,
+    out,
+    print_json,
+    progress,
+    table,
+    workspace,
+)
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
 from audience_pipeline.commands.tables import delivery_tables, number
@@ -42,7 +51,12 @@ def list_audiences(directory: DirOption = None, as_json: JsonOption = False) -> 
             "Audiences",
             {"name": "left", "platforms": "left", "held out": "right", "description": "left"},
             [
-                (str(row["name"]), ", ".join(row["platforms"]), f"{row['holdout_percent']:g} %", str(row["description"]))
+                (
+                    str(row["name"]),
+                    ", ".join(row["platforms"]),
+                    f"{row['holdout_percent']:g} %",
+                    str(row["description"]),
+                )
                 for row in rows
             ],
         )
@@ -74,7 +88,9 @@ def validate(
     try:
         folders = [path for path in chosen if path.is_dir()]
         files = [path for path in chosen if not path.is_dir()]
-        checked = sum(len(load_definitions(folder)) for folder in folders) + (len(load_files(files)) if files else 0)
+        checked = sum(len(load_definitions(folder)) for folder in folders) + (
+            len(load_files(files)) if files else 0
+        )
     except DefinitionErrors as error:
         if as_json:
             print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
@@ -91,7 +107,8 @@ def preview(
     name: Annotated[str, typer.Argument(help="The audience.")],
     directory: DirOption = None,
     as_of: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Without it, the newest date.")
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Without it, the newest date."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -130,14 +147,20 @@ def preview(
     suppressed = sum(seen.suppressed.values())
     out.print(
         f"[bold]{name}[/] as of {day}: {seen.customers:,} customers, {seen.included:,} meet include, "
-        f"{seen.excluded:,} of them meet exclude, {suppressed:,} are suppressed: [bold]{seen.members:,} members[/].",
+        f"{seen.excluded:,} of them meet exclude, {suppressed:,} are suppressed: "
+        f"[bold]{seen.members:,} members[/].",
         highlight=False,
     )
     reasons = list(seen.platforms[0].left_out) if seen.platforms else []
     out.print(
         table(
             "Who can be sent",
-            {"platform": "left", **{reason.replace("_", " "): "right" for reason in reasons}, "can be sent": "right", "note": "left"},
+            {
+                "platform": "left",
+                **{reason.replace("_", " "): "right" for reason in reasons},
+                "can be sent": "right",
+                "note": "left",
+            },
             [
                 (
                     shown.platform.value,
@@ -167,8 +190,12 @@ def _newest(settings: Settings) -> str:
 
 @app.command()
 def sync(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Audiences; all without it.")] = None,
-    platform: Annotated[list[Platform] | None, typer.Option(help="Only this platform; may be repeated.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Audiences; all without it.")
+    ] = None,
+    platform: Annotated[
+        list[Platform] | None, typer.Option(help="Only this platform; may be repeated.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Go on where the brake would hold.")] = False,
     directory: DirOption = None,
@@ -183,7 +210,8 @@ def sync(
         fail(f"no audience is called {', '.join(unknown)}", 2)
     chosen = [f"{one.value}/audience_sync" for one in (platform or list(Platform))]
     config = {
-        key.replace("/", "__"): {"audiences": names or None, "dry_run": dry_run, "confirm": yes} for key in chosen
+        key.replace("/", "__"): {"audiences": names or None, "dry_run": dry_run, "confirm": yes}
+        for key in chosen
     }
     with sandbox_beside(settings), progress("delivery") as step:
         try:
@@ -191,7 +219,11 @@ def sync(
         except JobFailedError as error:
             fail(str(error))
     reports = [report for key in chosen for report in (ran.metadata.get(key, {}).get("reports") or [])]
-    missing = [str(ran.metadata[key]["not_configured"]) for key in chosen if "not_configured" in ran.metadata.get(key, {})]
+    missing = [
+        str(ran.metadata[key]["not_configured"])
+        for key in chosen
+        if "not_configured" in ran.metadata.get(key, {})
+    ]
     if as_json:
         print_json({"deliveries": reports, "not_configured": missing})
     else:

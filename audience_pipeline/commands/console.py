@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -15,7 +16,9 @@ from rich.table import Table
 
 from audience_pipeline.settings import CONFIG_NAME, Settings, SettingsError, read_config
 
-out = Console()
+_WIDE = None if sys.stdout.isatty() else 132
+"""In a file or a pipe tables take the width that they need; a terminal says its own."""
+out = Console(width=_WIDE)
 """Results."""
 err = Console(stderr=True)
 """Progress, notices and errors, so that results can be piped."""
@@ -52,9 +55,11 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
-def table(title: str, columns: dict[str, str], rows: list[tuple[str, ...]], caption: str = "") -> Table:
+def table(title: str, columns: dict[str, str], rows: Sequence[tuple[str, ...]], caption: str = "") -> Table:
     """A table; ``columns`` maps a heading to ``left`` or ``right``."""
-    made = Table(title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left")
+    made = Table(
+        title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left"
+    )
     for heading, side in columns.items():
         made.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
@@ -84,7 +89,11 @@ def workspace(directory: Path | None) -> Settings:
     try:
         if directory is not None:
             config = directory / CONFIG_NAME
-            env = {key: value for key, value in os.environ.items() if key not in {"AUDIENCE_HOME", "AUDIENCE_CONFIG"}}
+            env = {
+                key: value
+                for key, value in os.environ.items()
+                if key not in {"AUDIENCE_HOME", "AUDIENCE_CONFIG"}
+            }
             if config.is_file():
                 return Settings.at(directory, read_config(config), env)
             return Settings.from_environment({**env, "AUDIENCE_HOME": str(directory)})

@@ -64,11 +64,13 @@ def demo(
         Path | None,
         typer.Option("--dir", metavar="DIR", help="Where everything is kept; a folder in .demo without it."),
     ] = None,
-    customers: Annotated[int, typer.Option(help="Customers of the synthetic shop.", min=1, max=5_000_000)] = 20_000,
+    customers: Annotated[
+        int, typer.Option(help="Customers of the synthetic shop.", min=1, max=5_000_000)
+    ] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed draws another shop.", min=0)] = 7,
     as_json: JsonOption = False,
 ) -> None:
-    """The whole flow: raw files to audiences on three sandbox platforms. No account, nothing leaves the machine.
+    """The whole flow: raw files to audiences on three sandbox platforms. Nothing leaves the machine.
 
     Example: audience-pipeline demo --transactions orders.csv
     """

@@ -11,7 +11,15 @@ import polars as pl
 from audience_pipeline.commands.console import Step
 from audience_pipeline.ledger import landings
 from audience_pipeline.ledger.database import Ledger
-from audience_pipeline.settings import CONFIG_NAME, Calendar, Config, Settings, Shop, read_config, write_config
+from audience_pipeline.settings import (
+    CONFIG_NAME,
+    Calendar,
+    Config,
+    Settings,
+    Shop,
+    read_config,
+    write_config,
+)
 from audience_pipeline.sources.contract import Kind
 
 
@@ -26,7 +34,14 @@ def demo_settings(home: Path) -> Settings:
     env = {
         key: value
         for key, value in os.environ.items()
-        if key not in {"AUDIENCE_HOME", "AUDIENCE_CONFIG", "AUDIENCE_LAKE", "AUDIENCE_LEDGER_URL", "MLFLOW_TRACKING_URI"}
+        if key
+        not in {
+            "AUDIENCE_HOME",
+            "AUDIENCE_CONFIG",
+            "AUDIENCE_LAKE",
+            "AUDIENCE_LEDGER_URL",
+            "MLFLOW_TRACKING_URI",
+        }
     }
     config = home / CONFIG_NAME
     if not config.is_file():
@@ -41,7 +56,11 @@ def _within_data(settings: Settings) -> Settings:
         landed = landings.committed(ledger, Kind.TRANSACTIONS.value)
     finally:
         ledger.close()
-    days = [(landing.first_date, landing.last_date) for landing in landed if landing.first_date and landing.last_date]
+    days = [
+        (landing.first_date, landing.last_date)
+        for landing in landed
+        if landing.first_date and landing.last_date
+    ]
     if not days:
         return settings
     calendar = Calendar(first_day=min(day for day, _ in days), last_day=max(day for _, day in days))
@@ -61,7 +80,7 @@ def shop_files(home: Path, customers: int, seed: int, step: Step) -> dict[str, l
     summary = directory / "truth" / "shop.json"
     wanted = json.loads(json.dumps(asdict(parameters), default=str))
     if not (summary.is_file() and json.loads(summary.read_text(encoding="utf-8"))["parameters"] == wanted):
-        make_shop(directory, parameters, lambda name, done: step(f"{done:.0%}"))
+        make_shop(directory, parameters, lambda _what, done: step(f"{done:.0%}"))
     return {
         Kind.TRANSACTIONS.dataset: [directory / f"transactions.{parameters.file_format}"],
         Kind.CRM.dataset: [directory / "crm.csv"],
@@ -82,7 +101,9 @@ def invented_files(home: Path, seed: int) -> dict[str, list[Path]]:
         .collect(engine="streaming")["customer_id"]
     )
     if ids.is_empty():
-        raise InputError("the file holds no transaction of a known customer: see the reasons in the quarantine")
+        raise InputError(
+            "the file holds no transaction of a known customer: see the reasons in the quarantine"
+        )
     files = invent_contacts(ids, home / "input", seed)
     return {Kind.CRM.dataset: [files.crm], Kind.CONSENT.dataset: [files.consent]}
 

@@ -26,7 +26,9 @@ from audience_pipeline.sources.contract import Kind
 
 def ingest(
     kind: Annotated[Kind, typer.Argument(help="What the files hold.")],
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="CSV, JSON or Parquet, plain or gzip.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="CSV, JSON or Parquet, plain or gzip.")
+    ],
     directory: DirOption = None,
     column: Annotated[
         list[str] | None,
@@ -36,7 +38,9 @@ def ingest(
     decimal: Annotated[str | None, typer.Option(help="Decimal sign of amounts: . or ,")] = None,
     thousands: Annotated[str | None, typer.Option(help="Thousands separator of amounts, if any.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Encoding of the file, such as latin-1.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="Separator of CSV fields, if it is not found.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Separator of CSV fields, if it is not found.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Land files: validate, quarantine bad rows with reasons, add what is new. Twice adds nothing twice.
@@ -156,7 +160,9 @@ def train(
     directory: DirOption = None,
     month: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m"], metavar="YYYY-MM", help="The month; without it, the last complete one."),
+        typer.Option(
+            formats=["%Y-%m"], metavar="YYYY-MM", help="The month; without it, the last complete one."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -179,7 +185,9 @@ def train(
         except JobFailedError as error:
             fail(str(error))
     model = ran.metadata.get("ltv_model", {})
-    numbers = {key: value for key, value in model.items() if isinstance(value, (int, float, str)) and "/" not in key}
+    numbers = {
+        key: value for key, value in model.items() if isinstance(value, (int, float, str)) and "/" not in key
+    }
     if as_json:
         print_json(numbers)
         return

@@ -22,7 +22,11 @@ TransactionsOption = Annotated[
 ]
 AsOfOption = Annotated[
     datetime | None,
-    typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="The last day that may be seen; without it, the last in the file."),
+    typer.Option(
+        formats=["%Y-%m-%d"],
+        metavar="DATE",
+        help="The last day that may be seen; without it, the last in the file.",
+    ),
 ]
 
 
@@ -86,11 +90,15 @@ def train(
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help="What train has written.")],
     transactions: TransactionsOption,
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Predictions: .parquet or .csv, one row a customer.")],
+    output: Annotated[
+        Path, typer.Option(metavar="FILE", help="Predictions: .parquet or .csv, one row a customer.")
+    ],
     as_of: AsOfOption = None,
     observe_days: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Score each customer as it stood N days after its first order."),
+        typer.Option(
+            metavar="N", min=0, help="Score each customer as it stood N days after its first order."
+        ),
     ] = None,
 ) -> None:
     """Predict the value of every customer in a file.
@@ -108,7 +116,10 @@ def score(
     try:
         loaded = LtvModel.load(model)
     except (OSError, ValueError, KeyError) as error:
-        fail(f"{model}: this is no model folder ({type(error).__name__}); audience-pipeline ltv train makes one", 2)
+        fail(
+            f"{model}: this is no model folder ({type(error).__name__}); ltv train makes one",
+            2,
+        )
     with _orders(transactions) as (lines, last), progress("score"):
         day = as_of.date() if as_of else last
         if observe_days is None:

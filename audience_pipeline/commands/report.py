@@ -23,7 +23,10 @@ def gather(settings: Settings) -> dict[str, Any]:
         landed = [dict(landing.report) for landing in landings.committed(ledger)]
         complete = refreshes.completed(ledger)
         stale = refreshes.stale(ledger)
-        deliveries = [row.as_dict() | {"matched_text": row.matched, "rate_text": row.match_rate} for row in status(ledger)]
+        deliveries = [
+            row.as_dict() | {"matched_text": row.matched, "rate_text": row.match_rate}
+            for row in status(ledger)
+        ]
     finally:
         ledger.close()
     as_of = complete[-1].as_of if complete else None

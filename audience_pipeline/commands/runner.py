@@ -23,7 +23,7 @@ telemetry: {enabled: false}
 concurrency:
   pools: {default_limit: 1, granularity: op}
   runs: {max_concurrent_runs: 2}
-run_monitoring: {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 7200, max_resume_run_attempts: 0}
+run_monitoring: {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 7200}
 retention:
   schedule: {purge_after_days: 30}
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: 30}}
@@ -129,7 +129,9 @@ def run_job(
                 "loggers": {"console": {}},
             },
             tags=dict(tags or {}),
-            asset_selection=[dg.AssetKey.from_user_string(asset) for asset in selection] if selection else None,
+            asset_selection=[dg.AssetKey.from_user_string(asset) for asset in selection]
+            if selection
+            else None,
             raise_on_error=False,
         )
     checks = [

@@ -63,14 +63,18 @@ def sandbox_beside(settings: Settings) -> Iterator[str | None]:
 
 def sandbox(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 8790,
-    state: Annotated[Path, typer.Option(help="Folder that the platforms' state is kept in.")] = Path(".sandbox"),
+    state: Annotated[Path, typer.Option(help="Folder that the platforms' state is kept in.")] = Path(
+        ".sandbox"
+    ),
     population: Annotated[
         Path | None, typer.Option(help="Parquet file of the people whom the platforms know.")
     ] = None,
     faults: Annotated[
         int | None, typer.Option(metavar="SEED", help="Inject faults, the same ones for the same seed.")
     ] = None,
-    delay: Annotated[float, typer.Option(help="Seconds that a platform takes to process a batch.", min=0)] = 0.3,
+    delay: Annotated[
+        float, typer.Option(help="Seconds that a platform takes to process a batch.", min=0)
+    ] = 0.3,
 ) -> None:
     """Stand-ins of Meta, Google and TikTok on 127.0.0.1, each under its real paths.
 

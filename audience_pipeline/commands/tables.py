@@ -78,10 +78,12 @@ def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
         yield segments_table(report["segments"])
     yield from delivery_tables(report["audiences"], report["deliveries"])
     if not report["changed"]:
-        yield "[bold green]Nothing has changed since the last run:[/] every file was known, every audience already exact."
+        yield (
+            "[bold green]Nothing has changed since the last run:[/] every file was known, every audience is exact."
+        )
     yield (
         f"As of {report['as_of']}. Workspace: {report['workspace']}. "
-        f"Took {report['seconds']:.0f} s.\nNext: [bold]make ui[/] shows the graph, the pictures and the history; "
+        f"Took {report['seconds']:.0f} s.\nNext: [bold]make ui[/] shows graph, pictures and history; "
         "[bold]audience-pipeline --help[/] does the same by hand."
     )
 
@@ -208,9 +210,15 @@ def delivery_tables(
         rows,
         caption=(
             "Members may be sent when they consented, have an identifier that the platform takes and are not "
-            "held out. Meta states sizes as bounds, Google a match-rate bucket; TikTok's rate is matched over sent."
+            "held out. Meta states sizes as bounds and Google a rate; TikTok's rate is matched over sent."
         ),
     )
-    notes = [(str(row["audience"]), str(row["platform"]), str(row["message"])) for row in deliveries if row["message"]]
+    notes = [
+        (str(row["audience"]), str(row["platform"]), str(row["message"]))
+        for row in deliveries
+        if row["message"]
+    ]
     if notes:
-        yield table("What to know about deliveries", {"audience": "left", "platform": "left", "note": "left"}, notes)
+        yield table(
+            "What to know about deliveries", {"audience": "left", "platform": "left", "note": "left"}, notes
+        )

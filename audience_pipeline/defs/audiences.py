@@ -33,7 +33,9 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         identifiers: pl.LazyFrame,
         consent: pl.LazyFrame,
     ) -> pl.LazyFrame:
-        """Everything an audience may ask of a customer, one row each: value, rhythm, categories, website and e-mail behaviour, segment, consent. Money in the shop's currency."""
+        """Everything an audience may ask of a customer, one row each: value, rhythm, categories, website
+        and e-mail behaviour, segment, consent. Money in the shop's currency.
+        """
         return profile_of(customer_features, ltv_predictions, customer_segments, identifiers, consent)
 
     @dg.asset(
@@ -52,7 +54,9 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
     def audience_memberships(
         context: dg.AssetExecutionContext, customer_profile: pl.DataFrame, ledger: LedgerResource
     ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
-        """Who is in which audience on the as-of date, and who of them is held out so that lift can be measured. One row per audience and customer."""
+        """Who is in which audience on the as-of date, and who of them is held out so that lift can be
+        measured. One row per audience and customer.
+        """
         definitions = load_definitions(settings.audiences)
         members = memberships(customer_profile, definitions)
         sizes = (
@@ -80,8 +84,8 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
                 "members": members.height,
                 "people": members["customer_id"].n_unique(),
                 "sizes": small_table(sizes),
-            }
-            | {f"members_{row['audience']}": row["members"] for row in sizes.to_dicts()},
+                **{f"members_{row['audience']}": int(row["members"]) for row in sizes.to_dicts()},
+            },
             check_results=[
                 dg.AssetCheckResult(
                     check_name="no_audience_is_empty",

@@ -29,7 +29,9 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         owners=["team:growth"],
     )
     def identifiers(context: dg.AssetExecutionContext, ledger: LedgerResource) -> pl.LazyFrame:
-        """By which hashed e-mail address, phone number and name each platform can know a customer. One row per customer; no raw value."""
+        """By which hashed e-mail address, phone number and name each platform can know a customer. One row
+        per customer; no raw value.
+        """
         ensure_dataset(settings.lake, Kind.CRM)
         with ledger.open() as opened:
             landings = landing_order(opened, Kind.CRM)
@@ -45,7 +47,9 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         owners=["team:privacy"],
     )
     def consent(context: dg.AssetExecutionContext, orders: pl.LazyFrame) -> pl.LazyFrame:
-        """Whether each customer may be advertised to, and on which platform. The latest statement wins; silence means no in the EEA, the UK and Switzerland."""
+        """Whether each customer may be advertised to, and on which platform. The latest statement wins;
+        silence means no in the EEA, the UK and Switzerland.
+        """
         for kind in (Kind.CRM, Kind.CONSENT):
             ensure_dataset(settings.lake, kind)
         return consents.consent(
@@ -72,7 +76,9 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
     def customer_features(
         context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame
     ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
-        """What a customer looked like on the as-of date: rhythm, value, categories, website and e-mail behaviour. One row per customer with a first order; amounts in minor units."""
+        """What a customer looked like on the as-of date: rhythm, value, categories, website and e-mail
+        behaviour. One row per customer with a first order; amounts in minor units.
+        """
         frame = features_as_of(
             orders, date.fromisoformat(context.partition_key), activity=customer_activity
         ).collect(engine="streaming")

@@ -125,8 +125,8 @@ def _platform_definitions(settings: Settings, platform: Platform) -> dg.Definiti
     @dg.asset(
         key=[platform.value, "audience_sync"],
         description=(
-            f"Makes {platform.value} hold exactly the newest memberships of every audience that names it: adds, "
-            "removals, proof of arrival. People without consent are never sent."
+            f"Makes {platform.value} hold exactly the newest memberships of every audience that names it: "
+            "additions, removals, proof of arrival. People without consent are never sent."
         ),
         deps=["audience_memberships"],
         group_name="delivery",
@@ -212,7 +212,9 @@ def _record_history(
 
 def _raise_unfinished(reports: list[DeliveryReport]) -> None:
     """A platform that could not be told everything makes the step fail, so that it is tried again."""
-    unfinished = [report for report in reports if report.state in {DeliveryState.FAILED, DeliveryState.INCOMPLETE}]
+    unfinished = [
+        report for report in reports if report.state in {DeliveryState.FAILED, DeliveryState.INCOMPLETE}
+    ]
     if unfinished:
         raise dg.Failure(
             " | ".join(f"{report.key.audience}: {' '.join(report.sentences)}" for report in unfinished),
@@ -222,7 +224,9 @@ def _raise_unfinished(reports: list[DeliveryReport]) -> None:
 
 
 def _result(reports: list[DeliveryReport]) -> dg.MaterializeResult:
-    sentences = [f"{report.key.audience}: {' '.join(report.sentences)}" for report in reports if not report.ok]
+    sentences = [
+        f"{report.key.audience}: {' '.join(report.sentences)}" for report in reports if not report.ok
+    ]
     rows = pl.DataFrame(
         [
             {
@@ -238,7 +242,7 @@ def _result(reports: list[DeliveryReport]) -> dg.MaterializeResult:
             for report in reports
         ]
     )
-    metadata = {
+    metadata: dict[str, dg.MetadataValue | int] = {
         "audiences": len(reports),
         "delivered": sum(report.delivered for report in reports),
         "sent": sum(report.sent for report in reports),

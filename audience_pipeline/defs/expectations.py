@@ -39,6 +39,9 @@ PREDICTIONS: Sequence[Expectation] = (
     ("ExpectColumnValuesToBeUnique", {"column": "customer_id"}),
     ("ExpectColumnValuesToBeBetween", {"column": "ltv_quintile", "min_value": 1, "max_value": 5}),
     ("ExpectColumnValuesToBeBetween", {"column": "within_30_probability", "min_value": 0, "max_value": 1}),
-    ("ExpectColumnPairValuesAToBeGreaterThanB", {"column_A": "ltv_p90", "column_B": "ltv_p10", "or_equal": True}),
+    (
+        "ExpectColumnPairValuesAToBeGreaterThanB",
+        {"column_A": "ltv_p90", "column_B": "ltv_p10", "or_equal": True},
+    ),
 )
 """One row per customer of ``ltv_predictions``."""

@@ -8,9 +8,9 @@ SYNCS = tuple(dg.AssetKey([platform.value, "audience_sync"]) for platform in Pla
 MONTHLY_MODELS = ("ltv_model", "segment_model")
 
 sources = dg.AssetSelection.groups("sources")
-per_as_of_date = dg.AssetSelection.groups("customers", "ltv", "segments", "audiences") - dg.AssetSelection.assets(
-    *MONTHLY_MODELS
-)
+per_as_of_date = dg.AssetSelection.groups(
+    "customers", "ltv", "segments", "audiences"
+) - dg.AssetSelection.assets(*MONTHLY_MODELS)
 
 land_sources = dg.define_asset_job(
     "land_sources",

@@ -60,13 +60,17 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
     def ltv_model(
         context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame
     ) -> dg.MaterializeResult:
-        """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the last day of the month. Registered in MLflow, where the newest is the champion."""
+        """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the
+        last day of the month. Registered in MLflow, where the newest is the champion.
+        """
         as_of = calendar.month_end(context.partition_key)
         recipe = registry.recipe_of(orders, as_of, customer_activity, seed=SEED)
         prepare_registry(settings)
         known = registry.find(settings.mlflow_uri, recipe)
         if known is not None:
-            return _trained(registry.read(settings.mlflow_uri, settings.models, known.version), as_of, new=False)
+            return _trained(
+                registry.read(settings.mlflow_uri, settings.models, known.version), as_of, new=False
+            )
         try:
             trained = train(
                 orders,
@@ -74,7 +78,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
                 customer_activity,
                 seed=SEED,
                 threads=settings.threads,
-                progress=lambda what, share: context.log.info(f"{share:.0%} {what}"),
+                progress=lambda what, share: context.log.info("%.0f %% %s", 100 * share, what),
             )
         except TooLittleHistory as error:
             _write(_reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
@@ -95,14 +99,16 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
                 "predictions_are_sound",
                 asset="ltv_predictions",
                 blocking=True,
-                description="Great Expectations: one row per customer, quintiles 1 to 5, probabilities 0 to 1.",
+                description="Great Expectations: a row per customer, quintiles 1 to 5, probabilities 0 to 1.",
             )
         ],
     )
     def ltv_predictions(
         context: dg.AssetExecutionContext, customer_features: pl.DataFrame
     ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
-        """Predicted 12-month LTV and next-12-month value of every customer, with the range and how sure it is. Money in the shop's currency. Made by the newest model that saw nothing after the as-of date."""
+        """Predicted 12-month LTV and next-12-month value of every customer, with the range and how sure it
+        is. Money in the shop's currency. Made by the newest model that saw nothing after the as-of date.
+        """
         as_of = date.fromisoformat(context.partition_key)
         prepare_registry(settings)
         known = registry.known_on(settings.mlflow_uri, settings.models, as_of)
@@ -121,7 +127,9 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
                 "model_version": known.version if known else "none",
                 "predicted_ltv_mean": _mean(predictions, "predicted_ltv"),
                 "next_12m_value_sum": float(predictions["next_12m_value"].sum() or 0.0),
-                "high_confidence_share": float((predictions["confidence"] == "high").mean() or 0.0),
+                "high_confidence_share": _mean(
+                    predictions.select(pl.col("confidence") == "high"), "confidence"
+                ),
                 **({} if known else {"no_model": str(note["no_model"])}),
             },
             check_results=[validate(predictions, PREDICTIONS)],
@@ -136,7 +144,9 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
     def ltv_quintiles(
         context: dg.AssetExecutionContext, ltv_predictions: pl.DataFrame, orders: pl.LazyFrame
     ) -> dg.MaterializeResult[pl.DataFrame]:
-        """The base in fifths by predicted 12-month LTV; beside it what was predicted on earlier dates and what those customers have really spent since. One row per quintile; money in the shop's currency."""
+        """The base in fifths by predicted 12-month LTV; beside it what was predicted on earlier dates and
+        what those customers have really spent since. One row per quintile; money in the shop's currency.
+        """
         as_of = date.fromisoformat(context.partition_key)
         checked = _checked(settings, as_of, orders)
         table = _quintiles(ltv_predictions, checked)
@@ -147,8 +157,9 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
                 "checked_customers": checked.height,
                 **(
                     {
-                        "actual_over_predicted": _mean(checked, "actual_ltv") / _mean(checked, "predicted_ltv"),
-                        "within_30_share": float(checked["within_30"].mean() or 0.0),
+                        "actual_over_predicted": _mean(checked, "actual_ltv")
+                        / _mean(checked, "predicted_ltv"),
+                        "within_30_share": _mean(checked, "within_30"),
                     }
                     if checked.height and _mean(checked, "predicted_ltv") > 0
                     else {}
@@ -210,7 +221,10 @@ def _no_model(settings: Settings, as_of: date) -> dict[str, str]:
     path = _reason_file(settings)
     if path.is_file():
         return {"no_model": str(json.loads(path.read_text(encoding="utf-8"))["no_model"])}
-    return {"no_model": f"No model has been trained on data up to {as_of}: materialise ltv_model for a month that ends by then."}
+    return {
+        "no_model": f"No model was trained on data up to {as_of}: materialise ltv_model for a month that ends "
+        "by then."
+    }
 
 
 def _checked(settings: Settings, as_of: date, orders: pl.LazyFrame) -> pl.DataFrame:
@@ -239,4 +253,4 @@ def _quintiles(predictions: pl.DataFrame, checked: pl.DataFrame) -> pl.DataFrame
 
 
 def _mean(frame: pl.DataFrame, column: str) -> float:
-    return float(frame[column].mean() or 0.0)  # type: ignore[arg-type]
+    return float(frame.select(pl.col(column).cast(pl.Float64).mean()).item() or 0.0)

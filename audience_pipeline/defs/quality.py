@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -45,13 +46,15 @@ def validate(
     return dg.AssetCheckResult(
         check_name=check_name,
         passed=bool(outcome.success),
-        description="; ".join(
-            f"{result.expectation_config.kwargs.get('column', 'table')}: {_sentence(result.expectation_config.type)}"
-            for result in failed
-        )
+        description="; ".join(map(_failure, failed))
         or f"{len(rows)} expectations hold for {frame.height} rows",
         metadata={"expectations": dg.MetadataValue.table(rows), "failed_expectations": len(failed)},
     )
+
+
+def _failure(result: Any) -> str:
+    column = result.expectation_config.kwargs.get("column", "table")
+    return f"{column}: {_sentence(result.expectation_config.type)}"
 
 
 def _sentence(kind: str) -> str:

@@ -10,7 +10,7 @@ from audience_pipeline.platforms.contract import AudienceClient, Platform
 from audience_pipeline.settings import Account
 
 
-class LedgerResource(dg.ConfigurableResource):
+class LedgerResource(dg.ConfigurableResource[None]):
     """The database of what must not be lost or done twice."""
 
     url: str
@@ -39,7 +39,7 @@ class NotConfiguredError(Exception):
     """A platform has no account or token; the message names the variables to set."""
 
 
-class PlatformResource(dg.ConfigurableResource):
+class PlatformResource(dg.ConfigurableResource[None]):
     """One ad account. The token is read from the environment when a run needs it and is held nowhere."""
 
     platform: str

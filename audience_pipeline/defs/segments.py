@@ -15,7 +15,6 @@ from audience_pipeline.segments.discovery import discover
 from audience_pipeline.segments.scorecards import scorecards
 from audience_pipeline.settings import Settings
 
-
 NOT_YET = "Not segmented yet"
 
 
@@ -46,7 +45,9 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
     def segment_model(
         context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame
     ) -> dg.MaterializeResult:
-        """Groups of customers who behave alike, found by k-means as of the last day of the month. As many as bootstrap samples find again."""
+        """Groups of customers who behave alike, found by k-means as of the last day of the month. As many
+        as bootstrap samples find again.
+        """
         as_of = calendar.month_end(context.partition_key)
         features = features_as_of(orders, as_of, activity=customer_activity).collect(engine="streaming")
         if features.is_empty():
@@ -61,10 +62,12 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
                 "customers": model.customers,
                 "stability": round(model.stability.get(len(model.segments), 0.0), 4),
                 "by_segment": small_table(
-                    pl.DataFrame({
-                        "segment": [segment.name for segment in model.segments],
-                        "share": [segment.share for segment in model.segments],
-                    })
+                    pl.DataFrame(
+                        {
+                            "segment": [segment.name for segment in model.segments],
+                            "share": [segment.share for segment in model.segments],
+                        }
+                    )
                 ),
             }
         )
@@ -92,7 +95,7 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
             value=nobody_yet,
             metadata={
                 "segments": 0,
-                "notice": f"No segments had been found from data up to {as_of}. Materialise segment_model for a "
+                "notice": f"No segments were found from data up to {as_of}. Materialise segment_model for a "
                 "month that ends by then, then this date again.",
             },
         )
@@ -106,13 +109,13 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
     def segment_scorecards(
         customer_segments: pl.DataFrame, customer_features: pl.DataFrame, ltv_predictions: pl.DataFrame
     ) -> dg.MaterializeResult[pl.DataFrame]:
-        """How many customers each segment has, what they do and what they are worth. One row per segment."""
+        """How many customers each segment has, what they do and are worth. One row per segment."""
         cards = scorecards(customer_segments, customer_features, ltv_predictions)
         return dg.MaterializeResult(
             value=cards,
             metadata={
                 "segments": cards.height,
-                "largest_share": float(cards["share"].max() or 0.0),
+                "largest_share": cards.select(pl.col("share").max()).item() or 0.0,
                 "sizes": picture("segment sizes", segment_sizes(cards)),
                 "by_segment": small_table(cards.drop("segment_id")),
             },

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -19,13 +20,17 @@ SENDS = "audience_pipeline/sends"
 
 
 def _fingerprint(files: list[Path]) -> str:
-    return "|".join(f"{file.name}:{stat.st_mtime_ns}:{stat.st_size}" for file in files if (stat := file.stat()))
+    return "|".join(
+        f"{file.name}:{stat.st_mtime_ns}:{stat.st_size}" for file in files if (stat := file.stat())
+    )
 
 
-def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list:
+def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorDefinition]:
     """All sensors. They list and compare; the work is done by the runs that they ask for."""
 
-    def on_new_files(name: str, job: object, description: str, *, consent: bool, seconds: int) -> dg.SensorDefinition:
+    def on_new_files(
+        name: str, job: Any, description: str, *, consent: bool, seconds: int
+    ) -> dg.SensorDefinition:
         @dg.sensor(
             name=name,
             job=job,
@@ -78,7 +83,7 @@ def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list:
     @dg.run_failure_sensor(
         name="failed_run_alert",
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Says which run failed and where to look, in the daemon's log."
+        description="Says which run failed and where to look, in the daemon's log.",
     )
     def failed_run_alert(context: dg.RunFailureSensorContext) -> None:
         logger.error(

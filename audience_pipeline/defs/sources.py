@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
 from audience_pipeline.defs.expectations import CONTACTS, TRANSACTION_DAYS, Expectation
 from audience_pipeline.defs.lake import dataset, ensure_dataset
@@ -26,19 +27,18 @@ from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
 
 DESCRIPTIONS: Mapping[Kind, str] = {
-    Kind.TRANSACTIONS: "Every sale and return, one row per line, in minor units. Landing a file twice adds nothing twice.",
-    Kind.CRM: "Contacts as hashes, ready for each platform. The raw e-mail addresses, phone numbers and names are dropped.",
+    Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing twice.",
+    Kind.CRM: "Contacts as hashes, as each platform wants them. Raw e-mail, phone and names are dropped.",
     Kind.WEB: "What visitors did on the website and in the app.",
     Kind.ENGAGEMENT: "E-mails, texts and push messages: sent, opened, clicked.",
     Kind.CONSENT: "Who agreed to advertising and who withdrew, statement by statement.",
 }
 
 
-
 class Reading(dg.Config):
     """How the files of this run are written, where it differs from the workspace's settings."""
 
-    columns: dict[str, str] = {}
+    columns: dict[str, str] = Field(default_factory=dict)
     date_format: str | None = None
     decimal: str | None = None
     thousands: str | None = None
@@ -49,8 +49,8 @@ class Reading(dg.Config):
 class LandingConfig(dg.Config):
     """What to land besides the files that wait in the inbox."""
 
-    files: list[str] = []
-    reading: Reading = Reading()
+    files: list[str] = Field(default_factory=list)
+    reading: Reading = Field(default_factory=Reading)
 
 
 def read_options(settings: Settings, kind: Kind, reading: Reading | None = None) -> ReadOptions:
@@ -87,10 +87,11 @@ def land_all(
 ) -> tuple[list[LandingReport], list[str]]:
     """Land the files of a run and those in the inbox; the reports, and a sentence per refused file.
 
-    A refused file stops no other. Files of the inbox that landed are sealed in the archive; refused ones stay.
+    A refused file stops no other. Files of the inbox that landed go to the sealed archive; others stay.
     """
     inbox.purge(settings.archive, settings.config.inbox.keep_days, datetime.now(UTC))
-    reports, refused = [], []
+    reports: list[LandingReport] = []
+    refused: list[str] = []
     options = read_options(settings, kind, config.reading)
     waiting = [path for found, path in inbox.waiting(settings.inbox) if found is kind]
     for path in [*(Path(file) for file in config.files), *waiting]:
@@ -216,7 +217,9 @@ def _transaction_days(transactions: pl.LazyFrame) -> pl.LazyFrame:
             sales.alias("sales_minor"),
         )
         .with_columns(
-            (pl.col("sales_minor") / pl.col("sales_minor").median()).fill_nan(None).alias("times_median_sales")
+            (pl.col("sales_minor") / pl.col("sales_minor").median())
+            .fill_nan(None)
+            .alias("times_median_sales")
         )
         .sort("transaction_date")
     )

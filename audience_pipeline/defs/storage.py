@@ -1,5 +1,6 @@
 """Tables as Parquet files: one per asset, or one per as-of date."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import dagster as dg
@@ -25,6 +26,10 @@ def write_table(path: Path, frame: Frame) -> None:
     partial.replace(path)
 
 
+def _partitions(context: dg.InputContext | dg.OutputContext) -> Sequence[str | None]:
+    return list(context.asset_partition_keys) if context.has_asset_partitions else [None]
+
+
 class ParquetIOManager(dg.ConfigurableIOManager):
     """Stores what an asset returns as Parquet under ``lake`` and scans it for the assets that follow."""
 
@@ -32,7 +37,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Frame) -> None:
         """Write one table and describe it: rows, columns, place. Never its contents."""
-        partitions = context.asset_partition_keys if context.has_asset_partitions else [None]
+        partitions = _partitions(context)
         if len(partitions) != 1:
             raise ValueError(
                 f"{context.asset_key.to_user_string()}: one output for {len(partitions)} partitions; "
@@ -44,7 +49,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
         written = pl.scan_parquet(path)
         context.add_output_metadata(
             {
-                ("dagster/partition_row_count" if partition else "dagster/row_count"): written.select(pl.len())
+                ("dagster/partition_row_count" if partition else "dagster/row_count"): written.select(
+                    pl.len()
+                )
                 .collect()
                 .item(),
                 "dagster/uri": str(path.relative_to(Path(self.lake).parent)),
@@ -58,7 +65,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
 
     def load_input(self, context: dg.InputContext) -> Frame:
         """Scan one or several partitions as one table; collected when the asset asks for a DataFrame."""
-        partitions = context.asset_partition_keys if context.has_asset_partitions else [None]
+        partitions = _partitions(context)
         paths = [table_path(Path(self.lake), context.asset_key, partition) for partition in partitions]
         if missing := [path.name for path in paths if not path.is_file()]:
             raise FileNotFoundError(

@@ -21,14 +21,14 @@ from audience_pipeline.sources.contract import Kind
 MARTS = ("orders", "customer_activity")
 
 
-class Translator(DagsterDbtTranslator):
+class Translator(DagsterDbtTranslator):  # type: ignore[misc]
     """Groups and owners of dbt models follow the graph's stages."""
 
-    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:  # noqa: ARG002
         """All of dbt belongs to the sources."""
         return "sources"
 
-    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:  # noqa: ARG002
         """Analysts own the models."""
         return ["team:analytics"]
 
@@ -41,14 +41,24 @@ def manifest(project: Path) -> Path:
     """
     path = project / "target" / "manifest.json"
     sources = [
-        file for pattern in ("*.yml", "models/**/*", "tests/**/*", "macros/**/*") for file in project.glob(pattern)
+        file
+        for pattern in ("*.yml", "models/**/*", "tests/**/*", "macros/**/*")
+        for file in project.glob(pattern)
     ]
     with FileLock(project / ".parse.lock"):
         newest = max(file.stat().st_mtime for file in sources)
         if path.is_file() and path.stat().st_mtime >= newest:
             return path
         run = subprocess.run(
-            [Path(sys.executable).with_name("dbt"), "parse", "--quiet", "--project-dir", project, "--profiles-dir", project],
+            [
+                Path(sys.executable).with_name("dbt"),
+                "parse",
+                "--quiet",
+                "--project-dir",
+                project,
+                "--profiles-dir",
+                project,
+            ],
             env={**os.environ, "AUDIENCE_LAKE": "lake", "DO_NOT_TRACK": "1"},
             capture_output=True,
             text=True,
@@ -62,7 +72,7 @@ def manifest(project: Path) -> Path:
 def dbt_definitions(settings: Settings) -> dg.Definitions:
     """The dbt models as assets, their tests as checks."""
 
-    @dbt_assets(
+    @dbt_assets(  # type: ignore[untyped-decorator]
         manifest=manifest(settings.dbt_project),
         dagster_dbt_translator=Translator(),
         name="warehouse",
