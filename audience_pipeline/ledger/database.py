@@ -55,7 +55,7 @@ class Ledger:
             # The driver's text is left out: it may repeat the URL with its password.
             raise LedgerError(
                 f"The ledger {ledger!r} cannot be opened ({type(error).__name__}). "
-                "Check AUDIENCE_LEDGER, that the database runs and that its folder can be written."
+                "Check AUDIENCE_LEDGER_URL, that the database runs and that its folder can be written."
             ) from None
         return ledger
 
@@ -167,9 +167,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic import command  # noqa: PLC0415 - costs a third of a second, and is needed once
-    from alembic.config import Config  # noqa: PLC0415
-    from alembic.util.exc import CommandError  # noqa: PLC0415
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from datetime import date
 from functools import partial
 
@@ -477,3 +478,14 @@ def test_no_identifier_and_no_customer_is_in_report_plan_or_ledger_messages(deli
         assert one.member.identifiers["meta_email"] not in written
         assert one.fingerprint not in written
     assert "c00000" not in repr(report) + report.text() + str(report.as_dict())
+
+
+def test_a_hundred_thousand_people_are_planned_and_accounted_in_seconds(deliver, tools) -> None:
+    platform, wanted = tools.platform(), tools.people(range(100_000))
+    started = time.monotonic()
+
+    first = deliver(platform, "best", wanted)
+    second = deliver(platform, "best", wanted)
+
+    assert (first.sent, second.state) == (100_000, DeliveryState.UNCHANGED)
+    assert time.monotonic() - started < 60
