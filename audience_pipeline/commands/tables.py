@@ -47,6 +47,7 @@ def landing_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
             )
             for report in reports
         ],
+        caption=_both(reports),
     )
     reasons = [
         (
@@ -68,6 +69,16 @@ def landing_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
     notices = [(str(report["file"]), notice) for report in reports for notice in report["notices"]]
     if notices:
         yield table("Worth knowing", {"file": "left", "notice": "left"}, notices)
+
+
+def _both(reports: Sequence[Mapping[str, Any]]) -> str:
+    """Why the columns of a file may add up to more than was read."""
+    return " ".join(
+        f"{report['file']}: {number(report['repeated_and_quarantined'])} rows were loaded twice and are in "
+        "quarantine as well; they count once in rows read."
+        for report in reports
+        if report["repeated_and_quarantined"]
+    )
 
 
 def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
@@ -175,13 +186,15 @@ def delivery_tables(
     """Each audience with its size, and what arrived on each platform."""
     sizes = {row["audience"]: row for row in audiences}
     rows: list[Row] = []
+    last = ""
     for row in deliveries:
         size = sizes.get(row["audience"], {"members": None, "holdout": None})
+        first, last = row["audience"] != last, str(row["audience"])
         rows.append(
             (
-                str(row["audience"]),
-                number(size["members"]),
-                number(size["holdout"]),
+                last if first else "",
+                number(size["members"]) if first else "",
+                number(size["holdout"]) if first else "",
                 str(row["platform"]),
                 number(row["wanted"]),
                 number(row["sent"]),
@@ -200,11 +213,11 @@ def delivery_tables(
             "held out": "right",
             "platform": "left",
             "may be sent": "right",
-            "there now": "right",
+            "sent": "right",
             "accepted": "right",
             "rejected": "right",
             "matched": "right",
-            "match rate": "right",
+            "rate": "right",
             "state": "left",
         },
         rows,

@@ -45,6 +45,8 @@ FIELDS = (
 )
 _USABLE = frozenset({100, 200, 400, 411, 412})
 _PAGE = "100"
+SIZE_FLOOR = 1_000
+"""Both bounds of an audience with fewer people: Meta does not say how many."""
 
 
 class MetaClient:
@@ -280,6 +282,8 @@ def _audience(node: Mapping[str, Any]) -> RemoteAudience:
     said = [str(status["description"]) for status in (operation, delivery) if status.get("description")]
     sizes = [count(node.get(f"approximate_count_{end}_bound")) for end in ("lower", "upper")]
     low, high = (size if size is not None and size >= 0 else None for size in sizes)
+    if low is not None and low == high <= SIZE_FLOOR:
+        low = 0
     return RemoteAudience(
         remote_id=_id(node),
         name=str(node.get("name") or ""),

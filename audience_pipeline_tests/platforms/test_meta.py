@@ -440,3 +440,14 @@ def test_another_api_version_in_the_answer_is_told_once(
     meta.read("1202")
 
     assert caplog.text.count("v27.0") == 1
+
+
+def test_the_floor_that_small_audiences_are_shown_as_is_an_upper_bound_only(
+    meta: MetaClient, wire: responses.RequestsMock
+) -> None:
+    wire.get(f"{URL}/1202", json={**READY, "approximate_count_upper_bound": 1000})
+
+    seen = meta.read("1202")
+
+    assert seen is not None
+    assert (seen.size_low, seen.size_high) == (0, 1000)
