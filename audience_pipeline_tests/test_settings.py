@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from audience_pipeline.settings import (
+    CONFIG_NAME,
+    PROJECT_ROOT,
+    Account,
+    Calendar,
+    Config,
+    Platforms,
+    Reading,
+    Settings,
+    SettingsError,
+    Shop,
+    read_config,
+    write_config,
+)
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    return tmp_path / CONFIG_NAME
+
+
+def problem(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as caught:
+        read_config(path)
+    return str(caught.value)
+
+
+def test_without_any_setting_everything_lies_in_one_folder_of_the_project() -> None:
+    settings = Settings.from_environment({})
+
+    assert settings.home == PROJECT_ROOT / ".audience"
+    places = (settings.lake, settings.inbox, settings.archive, settings.dagster_home, settings.models)
+    assert all(place.is_relative_to(settings.home) for place in places)
+    assert settings.ledger_url == f"sqlite:///{settings.home / 'ledger.db'}"
+    assert settings.mlflow_uri.startswith(f"sqlite:///{settings.home}")
+    assert settings.audiences == PROJECT_ROOT / "audiences"
+    assert settings.config == Config(platforms=settings.config.platforms)
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path, config_file: Path) -> None:
+    config_file.write_text(
+        "platforms:\n  meta: {account: '1', base_url: 'http://in.file'}\n  google: {account: '2'}\n"
+    )
+
+    settings = Settings.from_environment(
+        {
+            "AUDIENCE_HOME": str(tmp_path),
+            "AUDIENCE_LAKE": str(tmp_path / "elsewhere"),
+            "AUDIENCE_LEDGER_URL": "postgresql+psycopg2://db/ledger",
+            "MLFLOW_TRACKING_URI": "http://tracking:5000",
+            "AUDIENCE_THREADS": "3",
+            "AUDIENCE_IN_PROCESS": "1",
+            "META_AD_ACCOUNT_ID": "9",
+            "META_BASE_URL": "http://in.environment",
+        }
+    )
+
+    assert settings.lake == tmp_path / "elsewhere"
+    assert settings.ledger_url == "postgresql+psycopg2://db/ledger"
+    assert settings.mlflow_uri == "http://tracking:5000"
+    assert (settings.threads, settings.in_process) == (3, True)
+    platforms = settings.config.platforms
+    assert platforms.meta == Account(account="9", base_url="http://in.environment")
+    assert platforms.google == Account(account="2", base_url="https://datamanager.googleapis.com")
+    assert platforms.tiktok.base_url == "https://business-api.tiktok.com"
+
+
+def test_settings_hold_no_secret() -> None:
+    secret = "s3cret-token"
+
+    settings = Settings.from_environment(
+        {"META_ACCESS_TOKEN": secret, "GOOGLE_REFRESH_TOKEN": secret, "TIKTOK_ACCESS_TOKEN": secret}
+    )
+
+    assert secret not in repr(settings)
+    assert secret not in settings.model_dump_json()
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = Settings.from_environment({})
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.threads = 5
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "many", "1.5"])
+def test_a_wrong_number_of_threads_is_refused_with_its_variable(tmp_path: Path, threads: str) -> None:
+    with pytest.raises(SettingsError, match=f"AUDIENCE_THREADS.*{threads}"):
+        Settings.from_environment({"AUDIENCE_HOME": str(tmp_path), "AUDIENCE_THREADS": threads})
+
+
+def test_a_config_file_that_is_named_but_missing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"missing\.yaml: there is no such file; AUDIENCE_CONFIG"):
+        Settings.from_environment({"AUDIENCE_CONFIG": str(tmp_path / "missing.yaml")})
+
+
+def test_a_workspace_without_a_config_file_has_the_defaults(tmp_path: Path) -> None:
+    settings = Settings.from_environment({"AUDIENCE_HOME": str(tmp_path)})
+
+    assert settings.config.shop == Shop()
+    assert settings.config.calendar == Calendar()
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "shop: {}\n"])
+def test_an_empty_config_file_has_the_defaults(config_file: Path, text: str) -> None:
+    config_file.write_text(text)
+
+    assert read_config(config_file) == Config()
+
+
+def test_everything_that_is_wrong_in_a_config_file_is_named_at_once(config_file: Path) -> None:
+    said = problem(
+        config_file,
+        "shop: {time_zone: Mars/Olympus, currency: euro, name_of_the_shop: x}\n"
+        "calendar: {first_day: 31.12.2025}\n"
+        "sources:\n  transactions: {decimal: ';'}\n  sales: {}\n"
+        "inbox: {keep_days: -1}\n",
+    )
+
+    assert said.startswith(f"{config_file}: ")
+    for part in (
+        "shop.time_zone: Value error, unknown time zone: use a name such as Europe/Berlin",
+        "shop.currency",
+        "shop.name_of_the_shop: Extra inputs are not permitted",
+        "calendar.first_day",
+        "sources.transactions.decimal",
+        "sources.sales",
+        "inbox.keep_days",
+    ):
+        assert part in said
+
+
+def test_a_token_in_the_config_file_is_refused_and_not_repeated(config_file: Path) -> None:
+    said = problem(config_file, "platforms:\n  meta: {access_token: s3cret}\n")
+
+    assert "platforms.meta.access_token" in said
+    assert "s3cret" not in said
+
+
+def test_a_calendar_that_ends_before_it_begins_is_refused(config_file: Path) -> None:
+    said = problem(config_file, "calendar: {first_day: 2026-02-01, last_day: 2026-01-31}\n")
+
+    assert "last_day lies before first_day" in said
+
+
+def test_broken_yaml_is_named_with_its_line(config_file: Path) -> None:
+    assert f"{config_file}, line 3: this is not valid YAML" in problem(
+        config_file, "shop:\n  name: x\n currency: EUR\n"
+    )
+
+
+@pytest.mark.parametrize("text", ["- shop\n", "just words\n", "42\n"])
+def test_a_config_file_without_sections_is_refused(config_file: Path, text: str) -> None:
+    assert "expected sections such as shop: and calendar:" in problem(config_file, text)
+
+
+def test_a_config_file_in_another_encoding_is_refused(config_file: Path) -> None:
+    config_file.write_bytes("shop: {name: Café}\n".encode("latin-1"))
+
+    with pytest.raises(SettingsError, match="cannot be read as UTF-8 YAML"):
+        read_config(config_file)
+
+
+def test_a_config_that_is_written_reads_the_same(config_file: Path) -> None:
+    config = Config(
+        shop=Shop(
+            name="Läden", time_zone="Europe/Berlin", rates=Path("rates.csv"), competitor_domains=("a.b",)
+        ),
+        calendar=Calendar(first_day=date(2025, 1, 1), last_day=date(2026, 1, 31)),
+        sources={"transactions": Reading(columns={"customer_id": "Kunde"}, decimal=",", thousands=".")},
+        platforms=Platforms(google=Account(account="1", login_account="2")),
+    )
+
+    write_config(config_file, config)
+
+    assert read_config(config_file) == config
+    assert [path.name for path in config_file.parent.iterdir()] == [CONFIG_NAME]
+
+
+def test_only_what_differs_from_the_defaults_is_written(config_file: Path) -> None:
+    write_config(config_file, Config(shop=Shop(name="x")))
+
+    assert config_file.read_text() == "shop:\n  name: x\n"
