@@ -141,7 +141,7 @@ def emails_of(opted_out) -> set[str]:
     return {f"{number}{variant}".ljust(64, "e") for number in opted_out for variant in range(3)}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(history=st.lists(days, min_size=1, max_size=5), creates_empty=st.booleans())
 def test_one_clean_run_after_any_history_makes_the_platform_exact(tools, history, creates_empty) -> None:
     platform, clock = tools.platform(tools.small(creates_empty=creates_empty)), tools.clock()
@@ -165,7 +165,7 @@ def test_one_clean_run_after_any_history_makes_the_platform_exact(tools, history
         assert again.state is DeliveryState.UNCHANGED
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(history=st.lists(days, min_size=1, max_size=5))
 def test_a_platform_that_refuses_to_shrink_holds_nobody_without_consent(tools, history) -> None:
     platform = tools.platform(tools.small(creates_empty=False, minimum_after_change=4))
