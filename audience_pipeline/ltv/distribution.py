@@ -24,9 +24,9 @@ Not 1.3, which floating point would count as a miss for customers who never retu
 _MULTIPLES = np.array(
     [1.0, 1.1, 1.2, RULE, 1.4, 1.5, 1.65, 1.8, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, 6.5, 8.0]
 )
-_ROWS_A_CELL = 250
+_ROWS_A_CELL = 400
 _MOST_CELLS = 10
-_PRIOR_ROWS = 20
+_PRIOR_ROWS = 50
 
 
 @dataclass(frozen=True, slots=True)
