@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,15 @@ from audience_pipeline.commands.demo_input import (
     invented_files,
     shop_files,
     waiting_files,
+)
+from audience_pipeline.commands.reading import (
+    ColumnOption,
+    DateFormatOption,
+    DecimalOption,
+    DelimiterOption,
+    EncodingOption,
+    ThousandsOption,
+    reading,
 )
 from audience_pipeline.commands.report import gather
 from audience_pipeline.commands.runner import JobFailedError, run_job
@@ -68,6 +77,12 @@ def demo(
         int, typer.Option(help="Customers of the synthetic shop.", min=1, max=5_000_000)
     ] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed draws another shop.", min=0)] = 7,
+    column: ColumnOption = None,
+    date_format: DateFormatOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The whole flow: raw files to audiences on three sandbox platforms. Nothing leaves the machine.
@@ -77,10 +92,11 @@ def demo(
     if transactions is not None and not transactions.is_file():
         fail(f"{transactions}: there is no such file", 2)
     home = directory or DEMO_ROOT / _name(transactions, customers, seed)
+    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     clock = Clock()
     started = time.perf_counter()
     try:
-        changed = _run(home, transactions, customers, seed, clock)
+        changed = _run(home, transactions, said, customers, seed, clock)
         settings = demo_settings(home)
         report = gather(settings)
     except (InputError, JobFailedError, SettingsError) as error:
@@ -104,14 +120,16 @@ def _name(transactions: Path | None, customers: int, seed: int) -> str:
     return f"{stem}-{hashlib.sha256(str(transactions.resolve()).encode()).hexdigest()[:6]}"
 
 
-def _run(home: Path, transactions: Path | None, customers: int, seed: int, clock: Clock) -> bool:
+def _run(
+    home: Path, transactions: Path | None, said: dict[str, Any], customers: int, seed: int, clock: Clock
+) -> bool:
     """Every stage once; True when anything in the workspace changed."""
     if transactions is None:
         with clock.stage("synthetic shop") as step:
             files = shop_files(home, customers, seed, step)
         changed = _land(home, files, clock)
     else:
-        changed = _land(home, {"transactions": [transactions]}, clock)
+        changed = _land(home, {"transactions": [transactions]}, clock, said)
         with clock.stage("invented contacts"):
             files = invented_files(home, seed)
         note(
@@ -137,7 +155,7 @@ def _run(home: Path, transactions: Path | None, customers: int, seed: int, clock
     return changed or moved > 0
 
 
-def _land(home: Path, files: dict[str, list[Path]], clock: Clock) -> bool:
+def _land(home: Path, files: dict[str, list[Path]], clock: Clock, said: dict[str, Any] | None = None) -> bool:
     """Land what has not landed yet; True when rows were added."""
     waiting = waiting_files(home, files)
     if not waiting:
@@ -147,7 +165,10 @@ def _land(home: Path, files: dict[str, list[Path]], clock: Clock) -> bool:
             demo_settings(home),
             "land_sources",
             step,
-            config={dataset: {"files": [str(path) for path in paths]} for dataset, paths in waiting.items()},
+            config={
+                dataset: {"files": [str(path) for path in paths], "reading": said or {}}
+                for dataset, paths in waiting.items()
+            },
             selection=list(waiting),
         )
     for dataset in waiting:
@@ -172,7 +193,12 @@ def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
     from audience_pipeline.defs.calendar import AsOfCalendar
 
     with clock.stage("orders and activity (dbt)") as step:
-        run_job(settings, "land_sources", step, selection=["orders", "customer_activity"])
+        run_job(
+            settings,
+            "land_sources",
+            step,
+            selection=["stg_transactions", "stg_activity", "orders", "customer_activity"],
+        )
     month = AsOfCalendar.of(settings).newest_month() or as_of.replace(day=1)
     with clock.stage("value model and segments") as step:
         run_job(settings, "monthly_retraining", step, partition_key=month.isoformat())

@@ -27,7 +27,7 @@ class InputError(Exception):
     """The demo has nothing to run on; the message says why."""
 
 
-def demo_settings(home: Path) -> Settings:
+def demo_settings(home: Path, shop: Shop | None = None) -> Settings:
     """The settings of a demo: everything in its folder, the platforms as the environment has them."""
     import os
 
@@ -45,7 +45,7 @@ def demo_settings(home: Path) -> Settings:
     }
     config = home / CONFIG_NAME
     if not config.is_file():
-        write_config(config, Config(shop=Shop(name="demo")))
+        write_config(config, Config(shop=shop or Shop(name="demo")))
     return _within_data(Settings.at(home, read_config(config), env))
 
 
@@ -74,9 +74,14 @@ def _within_data(settings: Settings) -> Settings:
 def shop_files(home: Path, customers: int, seed: int, step: Step) -> dict[str, list[Path]]:
     """Draw the synthetic shop, unless it is there already; files per dataset."""
     from audience_pipeline.sandbox.shop import ShopParameters, make_shop
+    from audience_pipeline.sandbox.shop.names import COMPETITOR_DOMAINS
 
     directory = home / "input"
     parameters = ShopParameters(customers=customers, seed=seed)
+    demo_settings(
+        home,
+        Shop(name="demo shop", currency=parameters.currency, competitor_domains=COMPETITOR_DOMAINS),
+    )
     summary = directory / "truth" / "shop.json"
     wanted = json.loads(json.dumps(asdict(parameters), default=str))
     if not (summary.is_file() and json.loads(summary.read_text(encoding="utf-8"))["parameters"] == wanted):

@@ -18,6 +18,15 @@ from audience_pipeline.commands.console import (
     progress,
     workspace,
 )
+from audience_pipeline.commands.reading import (
+    ColumnOption,
+    DateFormatOption,
+    DecimalOption,
+    DelimiterOption,
+    EncodingOption,
+    ThousandsOption,
+    reading,
+)
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.tables import landing_tables
 from audience_pipeline.settings import Settings
@@ -30,17 +39,12 @@ def ingest(
         list[Path], typer.Argument(metavar="FILE...", help="CSV, JSON or Parquet, plain or gzip.")
     ],
     directory: DirOption = None,
-    column: Annotated[
-        list[str] | None,
-        typer.Option(metavar="OURS=THEIRS", help="Name of one of our columns in the file; may be repeated."),
-    ] = None,
-    date_format: Annotated[str | None, typer.Option(help="How dates are written, such as %d/%m/%Y.")] = None,
-    decimal: Annotated[str | None, typer.Option(help="Decimal sign of amounts: . or ,")] = None,
-    thousands: Annotated[str | None, typer.Option(help="Thousands separator of amounts, if any.")] = None,
-    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, such as latin-1.")] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Separator of CSV fields, if it is not found.")
-    ] = None,
+    column: ColumnOption = None,
+    date_format: DateFormatOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Land files: validate, quarantine bad rows with reasons, add what is new. Twice adds nothing twice.
@@ -49,15 +53,8 @@ def ingest(
     """
     if missing := [str(file) for file in files if not file.is_file()]:
         fail(f"{', '.join(missing)}: there is no such file", 2)
+    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     settings = workspace(directory)
-    reading = {
-        "columns": _columns(column or []),
-        "date_format": date_format,
-        "decimal": decimal,
-        "thousands": thousands,
-        "encoding": encoding,
-        "delimiter": delimiter,
-    }
     with progress(f"ingest {kind.value}") as step:
         try:
             ran = run_job(
@@ -67,7 +64,7 @@ def ingest(
                 config={
                     kind.dataset: {
                         "files": [str(file.resolve()) for file in files],
-                        "reading": {name: value for name, value in reading.items() if value},
+                        "reading": said,
                     }
                 },
                 selection=[kind.dataset],
@@ -84,16 +81,6 @@ def ingest(
         note(f"Refused: {refusal}")
     if landed["refused"]:
         raise typer.Exit(1)
-
-
-def _columns(pairs: list[str]) -> dict[str, str]:
-    columns = {}
-    for pair in pairs:
-        ours, sign, theirs = pair.partition("=")
-        if not sign or not ours or not theirs:
-            fail("--column takes OURS=THEIRS, such as --column customer_id=CustomerNo", 2)
-        columns[ours] = theirs
-    return columns
 
 
 def newest_as_of(settings: Settings) -> date:

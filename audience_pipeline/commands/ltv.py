@@ -7,12 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import polars as pl
 import typer
 
 from audience_pipeline.commands.console import JsonOption, fail, note, out, print_json, progress
+from audience_pipeline.commands.reading import (
+    ColumnOption,
+    DateFormatOption,
+    DecimalOption,
+    DelimiterOption,
+    EncodingOption,
+    ThousandsOption,
+    reading,
+)
 from audience_pipeline.commands.tables import model_tables
 
 app = typer.Typer(no_args_is_help=True, help="Customer values of a file: train, score, evaluate.")
@@ -31,7 +40,7 @@ AsOfOption = Annotated[
 
 
 @contextmanager
-def _orders(file: Path) -> Iterator[tuple[pl.LazyFrame, date]]:
+def _orders(file: Path, said: dict[str, Any]) -> Iterator[tuple[pl.LazyFrame, date]]:
     """The orders of a file and its last day; what could not be used is said."""
     from audience_pipeline.customers.orders import orders
     from audience_pipeline.sources.errors import SourceError
@@ -42,7 +51,7 @@ def _orders(file: Path) -> Iterator[tuple[pl.LazyFrame, date]]:
         fail(f"{file}: there is no such file", 2)
     with tempfile.TemporaryDirectory(prefix="audience-") as folder:
         try:
-            lines, report = read_transactions(file, ReadOptions(), ShopFacts(), Path(folder))
+            lines, report = read_transactions(file, ReadOptions(**said), ShopFacts(), Path(folder))
         except SourceError as error:
             fail(str(error))
         note(f"{report.file}: {report.balance}")
@@ -61,6 +70,12 @@ def train(
     model: Annotated[Path, typer.Option(metavar="DIR", help="Where the model is written.")],
     as_of: AsOfOption = None,
     seed: Annotated[int, typer.Option(help="The same data and seed give the same model.", min=0)] = 7,
+    column: ColumnOption = None,
+    date_format: DateFormatOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train a model of customer values on a file of transactions.
@@ -70,7 +85,8 @@ def train(
     from audience_pipeline.ltv.minimum import TooLittleHistory
     from audience_pipeline.ltv.training import train as fit
 
-    with _orders(transactions) as (lines, last), progress("train") as step:
+    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
+    with _orders(transactions, said) as (lines, last), progress("train") as step:
         day = as_of.date() if as_of else last
         try:
             trained = fit(lines, day, seed=seed, progress=lambda what, share: step(f"{what} ({share:.0%})"))
@@ -100,6 +116,12 @@ def score(
             metavar="N", min=0, help="Score each customer as it stood N days after its first order."
         ),
     ] = None,
+    column: ColumnOption = None,
+    date_format: DateFormatOption = None,
+    decimal: DecimalOption = None,
+    thousands: ThousandsOption = None,
+    encoding: EncodingOption = None,
+    delimiter: DelimiterOption = None,
 ) -> None:
     """Predict the value of every customer in a file.
 
@@ -120,7 +142,8 @@ def score(
             f"{model}: this is no model folder ({type(error).__name__}); ltv train makes one",
             2,
         )
-    with _orders(transactions) as (lines, last), progress("score"):
+    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
+    with _orders(transactions, said) as (lines, last), progress("score"):
         day = as_of.date() if as_of else last
         if observe_days is None:
             features = customer_features(lines, day).collect(engine="streaming")

@@ -90,7 +90,7 @@ def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
     yield from delivery_tables(report["audiences"], report["deliveries"])
     if not report["changed"]:
         yield (
-            "[bold green]Nothing has changed since the last run:[/] every file was known, every audience is exact."
+            "[bold green]Nothing has changed since the last run:[/] all files were known, all audiences are exact."
         )
     yield (
         f"As of {report['as_of']}. Workspace: {report['workspace']}. "

@@ -53,6 +53,8 @@ def ui(
                 "warning",
             ],
             cwd=settings.home,
+            # Dagster recommends another of its command lines at every start.
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )
         stack.callback(_stop, process)
         threading.Thread(target=_welcome, args=(port, settings.home), daemon=True).start()

@@ -16,7 +16,7 @@ from audience_pipeline.defs.storage import table_path
 from audience_pipeline.delivery.recipients import members_for
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.delivery.run import sync
-from audience_pipeline.ledger import refreshes
+from audience_pipeline.ledger import deliveries, refreshes
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.records import DeliveryState
 from audience_pipeline.platforms.contract import CAPABILITIES, AudienceClient, Platform
@@ -89,8 +89,40 @@ def deliver(
         )
         reports.append(report)
         if report.platform_stopped:
-            break
+            return reports
+    if config.audiences is None:
+        reports += _retire(settings, ledger, client, config, as_of, no_consent)
     return reports
+
+
+def _retire(
+    settings: Settings,
+    ledger: Ledger,
+    client: AudienceClient,
+    config: SyncConfig,
+    as_of: date,
+    no_consent: frozenset[str],
+) -> list[DeliveryReport]:
+    """Empty the audiences that were delivered once and that no definition asks for any more."""
+    platform = client.capabilities.platform
+    wanted = {audience.name for audience in _audiences(settings, platform, config)}
+    with ledger.reading() as connection:
+        known = deliveries.audiences(connection, platform, client.account)
+    return [
+        sync(
+            ledger,
+            client,
+            audience.key.audience,
+            {},
+            as_of=as_of,
+            consent_lost=no_consent,
+            confirm=config.confirm,
+            dry_run=config.dry_run,
+            prefix=f"{settings.config.shop.name} ",
+        )
+        for audience in known
+        if audience.key.audience not in wanted
+    ]
 
 
 def _audiences(settings: Settings, platform: Platform, config: SyncConfig) -> list[Definition]:

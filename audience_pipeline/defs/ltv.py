@@ -180,8 +180,7 @@ def _trained(known: registry.Known, as_of: date, *, new: bool) -> dg.Materialize
     report = Report.from_dict(known.report)
     headline = {
         f"{row['forecast']}_{name}".replace(" ", "_"): float(row[name])
-        for row in report.metrics.to_dicts()
-        if row["target"] == "ltv" and row["age_days"] == report.summary["headline_age_days"]
+        for row in _accuracy(report).to_dicts()
         for name in ("mae", "gini", "within_30", "decile_mape", "total_ratio")
         if row[name] is not None and row["forecast"] in {"predicted_ltv", "likely_ltv"}
     }
@@ -193,14 +192,21 @@ def _trained(known: registry.Known, as_of: date, *, new: bool) -> dg.Materialize
             "customers": int(report.summary["customers"]),
             "training_rows": int(report.summary["training_rows"]),
             **headline,
-            "accuracy_beside_naive_forecasts": small_table(report.metrics),
-            "quintiles": small_table(report.quintile_table()),
-            "importances": small_table(report.importances.head(30)),
             "calibration": picture("calibration", charts.calibration_chart(report)),
             "quintile_chart": picture("quintiles", charts.quintile_chart(report)),
+            "quintiles": small_table(report.quintile_table()),
+            "accuracy_beside_naive_forecasts": small_table(_accuracy(report)),
+            "accuracy_at_all_ages": small_table(report.metrics),
+            "importances": small_table(report.importances.head(30)),
         },
         check_results=[dg.AssetCheckResult(check_name="there_is_enough_history", passed=True)],
     )
+
+
+def _accuracy(report: Report) -> pl.DataFrame:
+    at_headline = (pl.col("target") == "ltv") & (pl.col("age_days") == report.summary["headline_age_days"])
+    columns = ("forecast", "mae", "within_30", "gini", "spearman", "decile_mape", "total_ratio")
+    return report.metrics.filter(at_headline).select(columns)
 
 
 def _untrained(reason: str, as_of: date) -> dg.MaterializeResult:
@@ -222,7 +228,7 @@ def _no_model(settings: Settings, as_of: date) -> dict[str, str]:
     if path.is_file():
         return {"no_model": str(json.loads(path.read_text(encoding="utf-8"))["no_model"])}
     return {
-        "no_model": f"No model was trained on data up to {as_of}: materialise ltv_model for a month that ends "
+        "no_model": f"No model was trained on data up to {as_of}: materialise ltv_model for a month ending "
         "by then."
     }
 

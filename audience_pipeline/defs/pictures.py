@@ -16,4 +16,16 @@ def small_table(frame: pl.DataFrame) -> dg.TableMetadataValue:
     shown = frame.with_columns(
         pl.col(pl.Float64, pl.Float32).cast(pl.Float64).round(4), pl.col(pl.Date).cast(pl.String)
     )
-    return dg.MetadataValue.table([dg.TableRecord(row) for row in shown.to_dicts()])
+    return dg.MetadataValue.table(
+        [dg.TableRecord(row) for row in shown.to_dicts()],
+        # Without a schema the columns are shown in alphabetical order.
+        schema=dg.TableSchema(
+            columns=[dg.TableColumn(name, _kind(dtype)) for name, dtype in shown.schema.items()]
+        ),
+    )
+
+
+def _kind(dtype: pl.DataType) -> str:
+    if dtype.is_integer():
+        return "int"
+    return "float" if dtype.is_float() else "bool" if dtype == pl.Boolean else "string"

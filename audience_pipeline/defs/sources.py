@@ -27,7 +27,7 @@ from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
 
 DESCRIPTIONS: Mapping[Kind, str] = {
-    Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing twice.",
+    Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing.",
     Kind.CRM: "Contacts as hashes, as each platform wants them. Raw e-mail, phone and names are dropped.",
     Kind.WEB: "What visitors did on the website and in the app.",
     Kind.ENGAGEMENT: "E-mails, texts and push messages: sent, opened, clicked.",

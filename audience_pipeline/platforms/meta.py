@@ -282,7 +282,7 @@ def _audience(node: Mapping[str, Any]) -> RemoteAudience:
     said = [str(status["description"]) for status in (operation, delivery) if status.get("description")]
     sizes = [count(node.get(f"approximate_count_{end}_bound")) for end in ("lower", "upper")]
     low, high = (size if size is not None and size >= 0 else None for size in sizes)
-    if low is not None and low == high <= SIZE_FLOOR:
+    if low is not None and high is not None and low == high <= SIZE_FLOOR:
         low = 0
     return RemoteAudience(
         remote_id=_id(node),
