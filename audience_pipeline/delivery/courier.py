@@ -58,6 +58,8 @@ class Courier:
     sequence: int = 0
     failed: dict[Action, set[Variant]] = field(default_factory=lambda: {"add": set(), "remove": set()})
     """People of batches that failed in this run: they are not tried again and again."""
+    arrived: int = 0
+    """People whose addition was confirmed in this run."""
     sentences: list[str] = field(default_factory=list)
     _people: dict[str, list[Variant]] = field(default_factory=dict)
     _refused: int = 0
@@ -197,6 +199,8 @@ class Courier:
             deliveries.settle_batch(connection, batch)
             if created is not None:
                 deliveries.put_audience(connection, created)
+        if batch.state is BatchState.SETTLED and batch.action == "add":
+            self.arrived += batch.rows
         if batch.state is BatchState.FAILED:
             self.failed[batch.action].update(self._people.get(batch.batch_id, ()))
             verb = "added" if batch.action == "add" else "removed"

@@ -117,14 +117,24 @@ class Run:
             self.courier.remove(self.known.remote_id, removals, plan.doubtful)
             return True
         adds = [one for one in plan.adds if (one.member.customer_id, one.fingerprint) not in failed["add"]]
-        if not adds:
-            return self._make_anew(plan)
-        self._add(adds)
-        if failed["remove"] and not self.retried:
-            # A platform that refused to shrink may do so now that the audience has grown.
-            failed["remove"].clear()
-            self.retried = True
+        if adds:
+            self._add(adds)
+            return True
+        return self._try_once_more() or self._make_anew(plan)
+
+    def _try_once_more(self) -> bool:
+        """A platform that refuses small audiences may accept, after others have arrived, what it refused."""
+        courier, least = self.courier, self.client.capabilities.minimum_after_change
+        if not least or self.retried or not courier.arrived or not any(courier.failed.values()):
+            return False
+        self.retried = True
+        self._forget_failures()
         return True
+
+    def _forget_failures(self) -> None:
+        for people in self.courier.failed.values():
+            people.clear()
+        self.courier.sentences.clear()
 
     def _add(self, people: Sequence[Recipient]) -> None:
         if self.known is not None and self.known.remote_id:
@@ -161,9 +171,7 @@ class Run:
         self._put(self._to_create(), forget=True)
         self.sentences.append(f"{reason}: the audience was deleted and made anew.")
         self.recreated = True
-        failed["add"].clear()
-        failed["remove"].clear()
-        self.courier.sentences.clear()
+        self._forget_failures()
         return True
 
     def _is_useless(self, least: int) -> bool:

@@ -447,6 +447,17 @@ def test_a_shrink_that_only_growth_makes_possible_happens_after_it(deliver, tool
     assert stubborn.members() == tools.payloads(tools.people(range(3, 8)))
 
 
+def test_an_addition_that_only_others_make_possible_happens_after_them(deliver, tools, stubborn) -> None:
+    stubborn.fault = tools.fails_once("after create_with", Killed())
+    with pytest.raises(Killed):
+        deliver(stubborn, "best", tools.people(range(7)))
+
+    report = deliver(stubborn, "best", tools.people(range(7)))
+
+    assert (report.state, report.delivered, report.sentences) == (DeliveryState.SETTLED, 7, ())
+    assert "delete" not in stubborn.sent()
+
+
 def test_long_names_are_cut_to_what_the_platform_takes(deliver, tools) -> None:
     platform = tools.platform(tools.small(name_length=20))
 
