@@ -171,6 +171,9 @@ CONTRACTS: Mapping[Kind, Contract] = {
 _TEXT, _MOMENT = pl.String(), pl.Datetime("us")
 _EVENT = {"event_at": _MOMENT, "event_date": pl.Date()}
 
+NOTHING_LANDED = "0-nothing.parquet"
+"""A file without rows in each dataset, so that one that nothing has landed in can be read too."""
+
 LANDED: Mapping[Kind, pl.Schema] = {
     Kind.TRANSACTIONS: pl.Schema(
         {

@@ -17,7 +17,7 @@ from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.table import quoted
 
 _TIME = r"[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?"
-_OFFSET = r" ?([Zz]|[+-]\d{2}(:?\d{2})?)"
+_OFFSET = r" ?([Zz]|[+-][01]\d(:?[0-5]\d)?)"
 _YEAR_FIRST = r"\d{4}-\d{2}-\d{2}|\d{4}/\d{2}/\d{2}"
 _DOTTED = r"(\d{1,2})\.(\d{1,2})\.(\d{4})"
 _KNOWN = rf"({_YEAR_FIRST}|{_DOTTED})({_TIME}({_OFFSET})?)?|\d{{8}}"

@@ -51,9 +51,7 @@ def match(file: str, kind: Kind, found: Sequence[str], mapping: Mapping[str, str
             )
     missing = [name for name in contract.required if name not in positions]
     if missing:
-        raise SourceError(
-            file, f"{_plural(missing)} missing", _remedy(kind, missing, found), field=", ".join(missing)
-        )
+        raise SourceError(file, f"{_plural(missing)} missing", _remedy(kind, missing, found))
     if contract.one_of and not any(name in positions for name in contract.one_of):
         raise SourceError(
             file,

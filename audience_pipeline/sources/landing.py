@@ -11,6 +11,7 @@ import contextlib
 import errno
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -20,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from audience_pipeline.ledger import landings
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.landings import Landing
-from audience_pipeline.sources.contract import Kind
+from audience_pipeline.sources.contract import NOTHING_LANDED, Kind
 from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.process import Earlier, Processed, nothing_usable, process
@@ -32,6 +33,7 @@ from audience_pipeline.sources.survey import file_name, sha256
 WORK = ".work"
 QUARANTINE = "quarantine"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def land(
@@ -67,6 +69,7 @@ def land(
     try:
         with _alone(lake, kind):
             _take_back(lake, kind, ledger)
+            _refuse_strangers(file_name(path), lake, kind, ledger)
             before = landings.find(ledger, kind, digest)
             if before is not None and _landed(lake, kind, before.landing_id).exists():
                 return LandingReport.unchanged(file_name(path), before)
@@ -74,9 +77,15 @@ def land(
                 kind, path, digest, lake, ledger, options or ReadOptions(), facts or ShopFacts(), say
             )
     except (OSError, duckdb.Error, SQLAlchemyError) as error:
-        if not _is_full(error):
-            raise
-        raise _full(file_name(path), lake) from None
+        if _is_full(error):
+            raise _full(file_name(path), lake) from None
+        if isinstance(error, OSError) and error.errno in _FORBIDDEN:
+            raise SourceError(
+                file_name(path),
+                f"the folder {error.filename or lake} cannot be written ({error.strerror})",
+                "check its permissions, or move the lake (AUDIENCE_LAKE)",
+            ) from None
+        raise
 
 
 def quarantine_file(lake: Path, kind: Kind, landing_id: str) -> Path:
@@ -118,10 +127,10 @@ def _land(
             )
             result = Processed(report, result.landed, result.quarantine)
         say("landing", result.report.landed)
-        return _commit(kind, lake, ledger, result)
+        return _commit(kind, lake, ledger, result, facts.earliest_date)
 
 
-def _commit(kind: Kind, lake: Path, ledger: Ledger, result: Processed) -> LandingReport:
+def _commit(kind: Kind, lake: Path, ledger: Ledger, result: Processed, always: date) -> LandingReport:
     report = result.report
     listed = quarantine_file(lake, kind, report.landing_id)
     listed.parent.mkdir(parents=True, exist_ok=True)
@@ -147,7 +156,8 @@ def _commit(kind: Kind, lake: Path, ledger: Ledger, result: Processed) -> Landin
             rows_known=report.known,
             rows_repeated=report.repeated,
             rows_quarantined=report.quarantined,
-            first_date=report.first_date,
+            # Rows without a date count on every day, so that every as-of date has become stale.
+            first_date=always if report.undated else report.first_date,
             last_date=report.last_date,
             currency=report.currency,
             report=report.to_dict(),
@@ -180,14 +190,26 @@ def _work_folder(lake: Path, kind: Kind, landing_id: str, ledger: Ledger) -> Ite
 
 def _take_back(lake: Path, kind: Kind, ledger: Ledger) -> None:
     """Remove work folders, and landed rows that they began and the ledger does not know."""
-    recorded: set[str] | None = None
+    recorded = {each.landing_id for each in landings.committed(ledger, kind)}
     for folder in sorted((lake / WORK).glob(f"{kind.dataset}-*")):
-        if recorded is None:
-            recorded = {each.landing_id for each in landings.committed(ledger, kind)}
         landing_id = folder.name.removeprefix(f"{kind.dataset}-")
         if landing_id not in recorded:
             _landed(lake, kind, landing_id).unlink(missing_ok=True)
         shutil.rmtree(folder)
+
+
+def _refuse_strangers(file: str, lake: Path, kind: Kind, ledger: Ledger) -> None:
+    """Rows that no landing here began belong to another ledger: counting past them would be wrong."""
+    recorded = {each.landing_id for each in landings.committed(ledger, kind)}
+    known = {*recorded, Path(NOTHING_LANDED).stem}
+    strangers = [path for path in (lake / kind.dataset).glob("*.parquet") if path.stem not in known]
+    if strangers:
+        raise SourceError(
+            file,
+            f"{len(strangers)} landed files in {lake / kind.dataset} are not in the ledger, so lake and "
+            "ledger do not belong together",
+            "check AUDIENCE_LAKE and AUDIENCE_LEDGER_URL, or remove the files and land their sources again",
+        )
 
 
 def _is_full(error: BaseException) -> bool:

@@ -44,9 +44,9 @@ def notices(
     for column, unusable in sorted(cleaned.unusable.items()):
         if unusable:
             given = cleaned.given[column]
-            yield f"{column}: {unusable:,} of {given:,} values cannot be used and were left out"
+            yield f"{column}: {unusable:,} of {_count(given, 'value')} cannot be used, left out"
     for column, removed in sorted(cleaned.removed.items()):
-        yield f"{column}: {removed:,} values are e-mail addresses and were left out"
+        yield f"{column}: {_count(removed, 'e-mail address')} in it, left out"
 
 
 def _lost(connection: Any, kind: Kind, staged: Staged, new: str) -> Iterator[str]:
@@ -65,7 +65,7 @@ def _money(connection: Any, staged: Staged, new: str, earlier: Sequence[Path]) -
         yield f"amounts in {codes} were converted to {staged.money.currency} at the rate of their day"
     zero = one(connection, f"SELECT count(*) FROM {new} WHERE amount_minor = 0")[0]
     if zero:
-        yield f"{zero:,} amounts are zero: they are kept, and make no order"
+        yield f"{_count(zero, 'amount')} of zero: kept, and no order"
     everything = new
     if earlier:
         everything = f"(SELECT * FROM {new} UNION ALL BY NAME SELECT * FROM {parquet(*earlier)})"
@@ -77,19 +77,33 @@ def _money(connection: Any, staged: Staged, new: str, earlier: Sequence[Path]) -
     )
     if early:
         yield (
-            f"{early:,} returns lie before the first order of their customer (what they return was bought "
-            "before the data begins): they are kept, and used for nothing"
+            f"{_count(early, 'return')} before the first order of the customer (of something bought before "
+            "the data begins): kept, and used for nothing"
         )
 
 
 def _flagged(connection: Any, staged: Staged, good: str) -> Iterator[str]:
     digits = staged.money.digits
     sentences = {
-        "rounded": f"amounts have more than {digits} decimals and were rounded half away from zero",
-        "quantity": "quantities are no numbers and were left out",
-        "birth_date": "dates of birth have no year of four digits and were left out",
+        "rounded": ("amount", f"with more than {digits} decimals, rounded half away from zero"),
+        "quantity": ("quantity", "that is no number, left out"),
+        "birth_date": ("birth_date", "without a year of four digits, left out"),
     }
     for flag in staged.plan.flags:
         (rows,) = one(connection, f"SELECT count(*) FROM ({good}) WHERE flag_{flag}")
         if rows:
-            yield f"{rows:,} {sentences[flag]}"
+            what, why = sentences[flag]
+            yield f"{_count(rows, what)} {why}"
+
+
+def _count(number: int, what: str) -> str:
+    plural = (
+        what
+        if number == 1
+        else f"{what.removesuffix('y')}ies"
+        if what.endswith("y")
+        else f"{what}es"
+        if what.endswith("s")
+        else f"{what}s"
+    )
+    return f"{number:,} {plural}"

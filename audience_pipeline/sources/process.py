@@ -141,8 +141,9 @@ def _select_and_report(
         f"+ (SELECT count(*) FROM known_rows), (SELECT count(*) FROM {staged.relation} WHERE {bad})",
     )
     new = parquet(target)
-    customers, first, last = one(
-        connection, f"SELECT count(DISTINCT customer_id), min({day}), max({day}) FROM {new}"
+    customers, first, last, undated = one(
+        connection,
+        f"SELECT count(DISTINCT customer_id), min({day}), max({day}), count(*) - count({day}) FROM {new}",
     )
     total = None
     if kind is Kind.TRANSACTIONS:
@@ -164,6 +165,7 @@ def _select_and_report(
         customers=customers,
         first_date=first,
         last_date=last,
+        undated=undated,
         total_minor=total,
         currency=staged.money.currency,
     )

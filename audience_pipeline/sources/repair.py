@@ -96,6 +96,9 @@ class _Repair:
                 block.decode()
             except UnicodeDecodeError:
                 return False
+        # A blank before a field is dropped with its quotes or kept without: the same way for all records.
+        if f"{self._dialect.delimiter} ".encode() in block or b"\n " in block or block.startswith(b" "):
+            return False
         data = np.frombuffer(block, dtype=np.uint8)
         ends = np.flatnonzero(data == _NEWLINE)
         separator = self._dialect.delimiter.encode()

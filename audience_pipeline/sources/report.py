@@ -60,6 +60,8 @@ class LandingReport:
     """Customers with landed rows."""
     first_date: date | None = None
     last_date: date | None = None
+    undated: int = 0
+    """Landed rows without a date, which have always been so; only contacts can be."""
     total_minor: int | None = None
     """Sum of the landed amounts; None for kinds without."""
     currency: str | None = None
