@@ -13,6 +13,7 @@ HEADLINE = "ltv"
 
 def gather(settings: Settings) -> dict[str, Any]:
     """Sources, model, quintiles, segments and audiences of the newest complete as-of date, JSON-safe."""
+    from audience_pipeline.audiences.definition import load_definitions
     from audience_pipeline.defs.storage import table_path
     from audience_pipeline.delivery.status import status
     from audience_pipeline.ledger import landings, refreshes
@@ -47,12 +48,17 @@ def gather(settings: Settings) -> dict[str, Any]:
         report["segments"] = pl.read_parquet(cards).drop("segment_id").to_dicts()
     members = table_path(settings.lake, "audience_memberships", as_of.isoformat())
     if members.is_file():
-        report["audiences"] = (
+        sizes = (
             pl.scan_parquet(members)
             .group_by("audience")
-            .agg(pl.len().alias("members"), pl.col("holdout").sum())
-            .sort("audience")
+            .agg(pl.len().cast(pl.Int64).alias("members"), pl.col("holdout").sum().cast(pl.Int64))
             .collect()
+        )
+        defined = pl.DataFrame({"audience": load_definitions(settings.audiences).names})
+        report["audiences"] = (
+            defined.join(sizes, on="audience", how="full", coalesce=True)
+            .with_columns(pl.col("members", "holdout").fill_null(0))
+            .sort("audience")
             .to_dicts()
         )
     return report

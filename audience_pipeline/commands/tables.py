@@ -74,7 +74,7 @@ def landing_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
 def _both(reports: Sequence[Mapping[str, Any]]) -> str:
     """Why the columns of a file may add up to more than was read."""
     return " ".join(
-        f"{report['file']}: {number(report['repeated_and_quarantined'])} rows were loaded twice and are in "
+        f"{report['file']}: of the rows loaded twice, {number(report['repeated_and_quarantined'])} in "
         "quarantine as well; they count once in rows read."
         for report in reports
         if report["repeated_and_quarantined"]
@@ -90,7 +90,8 @@ def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
     yield from delivery_tables(report["audiences"], report["deliveries"])
     if not report["changed"]:
         yield (
-            "[bold green]Nothing has changed since the last run:[/] all files were known, all audiences are exact."
+            "[bold green]Nothing has changed since the last run:[/] "
+            "all files were known, all audiences are exact."
         )
     yield (
         f"As of {report['as_of']}. Workspace: {report['workspace']}. "
@@ -205,6 +206,12 @@ def delivery_tables(
                 str(row["state"]),
             )
         )
+    delivered = {row["audience"] for row in deliveries}
+    rows += [
+        (name, number(size["members"]), number(size["holdout"]), "none", *("-",) * 6, "nobody to send")
+        for name, size in sizes.items()
+        if name not in delivered
+    ]
     yield table(
         "Audiences, and proof of arrival",
         {

@@ -160,7 +160,7 @@ def _platform_definitions(settings: Settings, platform: Platform) -> dg.Definiti
             f"Makes {platform.value} hold exactly the newest memberships of every audience that names it: "
             "additions, removals, proof of arrival. People without consent are never sent."
         ),
-        deps=["audience_memberships"],
+        deps=["audience_memberships", Kind.CONSENT.dataset, Kind.CRM.dataset],
         group_name="delivery",
         kinds={platform.value, "python"},
         owners=["team:growth"],

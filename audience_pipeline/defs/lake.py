@@ -8,10 +8,7 @@ import polars as pl
 from audience_pipeline.defs.storage import write_table
 from audience_pipeline.ledger import landings
 from audience_pipeline.ledger.database import Ledger
-from audience_pipeline.sources.contract import LANDED, Kind
-
-EMPTY = "0-nothing.parquet"
-"""A file without rows in each dataset, so that one that nothing has landed in can be read too."""
+from audience_pipeline.sources.contract import LANDED, NOTHING_LANDED, Kind
 
 
 def dataset(lake: Path, kind: Kind) -> pl.LazyFrame:
@@ -21,7 +18,7 @@ def dataset(lake: Path, kind: Kind) -> pl.LazyFrame:
 
 def ensure_dataset(lake: Path, kind: Kind) -> None:
     """Make the dataset of a kind readable before anything has landed in it."""
-    path = lake / kind.dataset / EMPTY
+    path = lake / kind.dataset / NOTHING_LANDED
     if not path.is_file():
         write_table(path, pl.DataFrame(schema={**LANDED[kind], "landing_id": pl.String}))
 

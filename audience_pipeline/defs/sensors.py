@@ -47,7 +47,8 @@ def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorD
             if seen == context.cursor:
                 return dg.SkipReason(f"{len(files)} files could not be landed and still wait in the inbox")
             context.update_cursor(seen)
-            return dg.RunRequest(run_key=f"{name}:{seen}")
+            # No run key: a file that went and came back as it was is to be landed again.
+            return dg.RunRequest()
 
         return new_files
 

@@ -1,5 +1,6 @@
 """Raw files in, validated tables out; one asset per kind of file."""
 
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
+import duckdb
 import polars as pl
 from pydantic import Field
 
@@ -25,6 +27,7 @@ from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.landing import land
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
+from audience_pipeline.sources.survey import file_name
 
 DESCRIPTIONS: Mapping[Kind, str] = {
     Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing.",
@@ -110,6 +113,14 @@ def land_all(
             )
         except SourceError as error:
             refused.append(str(error))
+            continue
+        except (duckdb.Error, pl.exceptions.PolarsError, UnicodeError) as error:
+            # Their messages repeat values of rows: only the place in the code may be told.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            refused.append(
+                f"{file_name(path)}: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}; "
+                "nothing of the file was landed. Please report this as a defect."
+            )
             continue
         if path in waiting:
             inbox.archive(path, settings.archive)
