@@ -1,0 +1,117 @@
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import responses
+
+from audience_pipeline.definitions import build_definitions
+from audience_pipeline.ledger import refreshes
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.settings import Account, Config, Platforms, Settings
+
+SYNCS = [f"{platform.value}/audience_sync" for platform in Platform]
+
+
+@pytest.fixture
+def account(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A workspace with an account and a token on every platform, and no as-of date yet."""
+    for platform in ("META", "GOOGLE", "TIKTOK"):
+        monkeypatch.setenv(f"{platform}_ACCESS_TOKEN", "t0ken")
+    accounts = Account(account="1234567890", base_url="http://127.0.0.1:9")
+    platforms = Platforms(meta=accounts, google=accounts, tiktok=accounts)
+    return settings.model_copy(update={"config": Config(platforms=platforms)})
+
+
+def deliver(settings: Settings, job: str = "delivery", **options: object) -> dg.ExecuteInProcessResult:
+    """Run a delivery of which nothing may reach a platform."""
+    with (
+        dg.DagsterInstance.ephemeral() as instance,
+        responses.RequestsMock() as nobody_answers,
+    ):
+        result = (
+            build_definitions(settings)
+            .resolve_job_def(job)
+            .execute_in_process(instance=instance, raise_on_error=False, **options)
+        )
+        assert len(nobody_answers.calls) == 0
+    return result
+
+
+def reasons(result: dg.ExecuteInProcessResult) -> list[str]:
+    return [
+        event.step_failure_data.error.message for event in result.all_node_events if event.is_step_failure
+    ]
+
+
+def test_a_platform_that_is_not_configured_gets_nothing_and_the_check_says_so(settings: Settings) -> None:
+    result = deliver(settings)
+
+    assert result.success
+    checks = result.get_asset_check_evaluations()
+    assert {check.asset_key.to_user_string() for check in checks} == set(SYNCS)
+    for check in checks:
+        assert not check.passed
+        assert check.severity is dg.AssetCheckSeverity.WARN
+        assert "is not configured: set platforms." in (check.description or "")
+    for event in result.get_asset_materialization_events():
+        assert event.materialization.metadata["audiences"].value == 0
+        assert "_ACCESS_TOKEN" in str(event.materialization.metadata["not_configured"].value)
+
+
+def test_a_backfill_never_talks_to_a_platform(account: Settings) -> None:
+    with Ledger.open(account.ledger_url) as ledger:
+        refreshes.record(ledger, date(2026, 3, 15), 1, {})
+
+    result = deliver(account, tags={"dagster/backfill": "b1"})
+
+    assert not result.success
+    assert len(reasons(result)) == len(SYNCS)
+    assert all("a backfill never talks to a platform" in reason for reason in reasons(result))
+
+
+def test_before_the_first_refresh_there_is_nothing_to_deliver(account: Settings) -> None:
+    result = deliver(account)
+
+    assert not result.success
+    assert all(
+        "no as-of date is complete yet: run daily_refresh first" in reason for reason in reasons(result)
+    )
+
+
+def test_opt_outs_have_landed_before_any_platform_is_told(graph: dg.Definitions) -> None:
+    """Asked for together they would run side by side, and the new statements would wait for a day."""
+    assets = graph.resolve_asset_graph()
+
+    for sync in SYNCS:
+        parents = assets.get(dg.AssetKey.from_user_string(sync)).parent_keys
+        assert dg.AssetKey("consent_events") in parents
+
+
+def test_on_the_command_line_a_delivery_is_tried_once_and_in_the_daemon_again(
+    tmp_path: Path, workspace_at: Callable[..., Settings]
+) -> None:
+    """Where somebody waits, the sentence is worth more than two more tries."""
+    by_hand = workspace_at(tmp_path)
+    unattended = by_hand.model_copy(update={"in_process": False})
+
+    policies = {
+        settings.in_process: {
+            build_definitions(settings).resolve_job_def("delivery").node_def_named(name).retry_policy
+            for name in ("meta__audience_sync", "google__audience_sync", "tiktok__audience_sync")
+        }
+        for settings in (by_hand, unattended)
+    }
+
+    assert policies[True] == {None}
+    assert all(policy.max_retries == 2 and policy.delay >= 30 for policy in policies[False])
+
+
+def test_each_platform_takes_one_delivery_at_a_time(graph: dg.Definitions) -> None:
+    assets = graph.resolve_asset_graph()
+
+    pools = [assets.get(dg.AssetKey.from_user_string(sync)).pools for sync in SYNCS]
+
+    assert pools == [{f"{platform.value}_api"} for platform in Platform]
