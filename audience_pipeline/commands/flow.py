@@ -153,7 +153,7 @@ def train(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Train the value model and find segments, as of the last day of a month.
+    """Land what waits, then train the value model and find segments, as of the last day of a month.
 
     Example: audience-pipeline train --month 2026-10
     """
@@ -168,6 +168,7 @@ def train(
         fail(f"--month must lie between {settings.config.calendar.first_day:%Y-%m} and {newest:%Y-%m}", 2)
     with progress(f"train {first:%Y-%m}") as step:
         try:
+            run_job(settings, "land_sources", step)
             ran = run_job(settings, "monthly_retraining", step, partition_key=first.isoformat())
         except JobFailedError as error:
             fail(str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -36,7 +37,8 @@ def ui(
     if _in_use(port):
         fail(f"port {port} on 127.0.0.1 is in use; choose another with --port")
     prepare_instance(settings)
-    os.environ["AUDIENCE_HOME"] = str(settings.home)
+    # Stopped like with Ctrl-C, so that Dagster's processes and the sandbox go too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
         stack.enter_context(sandbox_beside(settings))
         process = subprocess.Popen(
@@ -58,9 +60,12 @@ def ui(
         )
         stack.callback(_stop, process)
         threading.Thread(target=_welcome, args=(port, settings.home), daemon=True).start()
-        with contextlib.suppress(KeyboardInterrupt):
+        stopped = False
+        try:
             process.wait()
-    if process.returncode not in {0, -2, -15, None}:
+        except KeyboardInterrupt:
+            stopped = True
+    if process.returncode and not stopped:
         fail(f"Dagster ended with code {process.returncode}; its last lines above say why")
 
 
