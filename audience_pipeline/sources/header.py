@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as Collection
 from difflib import get_close_matches
 
 from audience_pipeline.sources.contract import CONTRACTS, Kind
 from audience_pipeline.sources.errors import SourceError
 
 _SHOWN = 20
+_KNOWN = frozenset(name for contract in CONTRACTS.values() for name in contract.names)
 _NAME = re.compile(r"[^\W\d_][\w .\-/()#%&:+]{0,63}|_\w{1,63}", re.UNICODE)
 
 
@@ -29,7 +31,7 @@ def match(file: str, kind: Kind, found: Sequence[str], mapping: Mapping[str, str
         SourceError: a name occurs twice, a column is missing, a mapping names what is not there.
     """
     contract = CONTRACTS[kind]
-    _refuse_data(file, found)
+    _refuse_data(file, found, mapping)
     _refuse_duplicates(file, found)
     unknown = [name for name in mapping if name not in contract.names]
     if unknown:
@@ -61,17 +63,21 @@ def match(file: str, kind: Kind, found: Sequence[str], mapping: Mapping[str, str
     return positions
 
 
-def looks_like_data(names: Sequence[str]) -> bool:
-    """Whether a first line holds values rather than names; then it must not be shown."""
-    return any("@" in name or sum(c.isdigit() for c in name) >= 4 or _is_value(name) for name in names)
+def looks_like_data(names: Sequence[str], known: Collection[str] = _KNOWN) -> bool:
+    """Whether a first line holds values rather than names; then it must not be shown.
+
+    A digit is enough where none of the names is ``known``.
+    """
+    digits = 4 if known & set(names) else 1
+    return any("@" in name or sum(c.isdigit() for c in name) >= digits or _is_value(name) for name in names)
 
 
 def _is_value(name: str) -> bool:
     return bool(re.fullmatch(r"[-+]?[\d.,:/\- ]+", name.strip() or "x"))
 
 
-def _refuse_data(file: str, found: Sequence[str]) -> None:
-    if looks_like_data(found):
+def _refuse_data(file: str, found: Sequence[str], mapping: Mapping[str, str]) -> None:
+    if looks_like_data(found, _KNOWN | set(mapping.values())):
         raise SourceError(
             file,
             "the first line looks like data, not like column names",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -92,11 +93,11 @@ def _keys(file: Survey, objects: str) -> list[str]:
     query = (
         f"SELECT DISTINCT unnest(json_keys(line)) AS key FROM ({objects}) WHERE is_object LIMIT {_KEYS_READ}"
     )
-    with duckdb.connect() as connection:
-        try:
-            keys = sorted(row[0] for row in connection.execute(query).fetchall())
-        except duckdb.Error:
-            raise IrregularTextError from None
+    keys = None
+    with duckdb.connect() as connection, contextlib.suppress(duckdb.Error):
+        keys = sorted(row[0] for row in connection.execute(query).fetchall())
+    if keys is None:
+        raise IrregularTextError
     if not keys:
         raise SourceError(file.name, "there is no JSON object with values in it", _REMEDY)
     return keys

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from audience_pipeline.sources import currencies, dates
@@ -126,10 +128,12 @@ def _money(
     found: list[str] = []
     if "currency" in table.columns:
         query = f"SELECT DISTINCT upper(trim(currency)) AS code FROM ({table.relation}) LIMIT 1000"
-        try:
-            found = [code for (code,) in connection.execute(query).fetchall() if code]
-        except duckdb.Error:
-            raise IrregularTextError from None
+        rows = None
+        with contextlib.suppress(duckdb.Error):
+            rows = connection.execute(query).fetchall()
+        if rows is None:
+            raise IrregularTextError
+        found = [code for (code,) in rows if code]
     return currencies.decide(file.name, found, facts, landed)
 
 
@@ -149,18 +153,7 @@ def _write(
     seen = kept = 0
     writer: pq.ParquetWriter | None = None
     try:
-        try:
-            batches = connection.sql(statement.sql).to_arrow_reader(BATCH)
-        except duckdb.Error:
-            raise IrregularTextError from None
-        while True:
-            # What DuckDB says about the text repeats it: its messages end here.
-            try:
-                batch = next(batches, None)
-            except (duckdb.Error, OSError):
-                raise IrregularTextError from None
-            if batch is None:
-                break
+        for batch in _batches(connection, statement.sql):
             frame = pl.DataFrame(pl.from_arrow(batch)).with_row_index("row", offset=seen)
             seen += frame.height
             frame = frame.filter(~pl.col("blank")).drop("blank")
@@ -179,6 +172,24 @@ def _write(
     if table.records is not None and seen != table.records:
         raise IrregularTextError
     return kept
+
+
+def _batches(connection: duckdb.DuckDBPyConnection, sql: str) -> Iterator[pa.RecordBatch]:
+    # What DuckDB says about a text repeats it: its messages end here, and are no context of another one.
+    batches = None
+    with contextlib.suppress(duckdb.Error):
+        batches = connection.sql(sql).to_arrow_reader(BATCH)
+    while batches is not None:
+        batch, ended = None, False
+        with contextlib.suppress(duckdb.Error, OSError):
+            batch = next(batches, None)
+            ended = batch is None
+        if ended:
+            return
+        if batch is None:
+            break
+        yield batch
+    raise IrregularTextError
 
 
 def _few_values(frame: pl.DataFrame) -> list[str]:

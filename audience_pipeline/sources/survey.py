@@ -15,7 +15,6 @@ from typing import BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from audience_pipeline.identifiers import looks_personal
 from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.options import ReadOptions
 
@@ -75,9 +74,8 @@ class Survey:
 
 
 def file_name(path: Path) -> str:
-    """The file's name for reports; without it where the name itself is an e-mail address or phone number."""
-    stem = path.name.split(".")[0] if "@" not in path.name else path.name
-    return f"(a file with a personal name){path.suffix}" if looks_personal(stem) else path.name
+    """The file's name for reports; without it where the name itself holds an e-mail address."""
+    return f"(a file with a personal name){path.suffix}" if "@" in path.name else path.name
 
 
 def sha256(path: Path) -> str:
@@ -176,21 +174,30 @@ def _as_utf8(
         block = b"-"
         while block:
             block = source.read(BLOCK)
-            try:
-                text = decoder.decode(block, final=not block).encode()
-            except UnicodeError as error:
-                at = seen + getattr(error, "start", 0)
-                line = lines + 1 + block[: getattr(error, "start", 0)].count(b"\n")
+            text = _decoded(decoder, block, final=not block)
+            if isinstance(text, int):
                 raise SourceError(
                     name,
-                    f"byte {at:,} is not {options.encoding or 'UTF-16'}",
+                    f"byte {seen + text:,} is not {options.encoding or 'UTF-16'}",
                     "give another encoding",
-                    line=line,
-                ) from None
-            lines += text.count(b"\n")
+                    line=lines + 1 + block[: max(text, 0)].count(b"\n"),
+                )
+            lines += text.count("\n")
             seen += len(block)
-            target.write(text)
+            target.write(text.encode())
     return decoded, False
+
+
+def _decoded(decoder: codecs.IncrementalDecoder, block: bytes, *, final: bool = False) -> str | int:
+    """The text of a block, or where in it the first byte is that has no place there.
+
+    The decoder's own exception holds the bytes; it ends here, and is no context of another one.
+    """
+    pending = len(decoder.getstate()[0])
+    try:
+        return decoder.decode(block, final)
+    except UnicodeError as error:
+        return getattr(error, "start", 0) - pending
 
 
 def _with_zeros(name: str, head: bytes) -> SourceError:
@@ -237,14 +244,11 @@ def _look_through(
                 not ascii_only and (b"\xc2\xa0" in block or codecs.BOM_UTF8 in block[len(codecs.BOM_UTF8) :])
             )
             if not broken and (pending or not ascii_only):
-                try:
-                    decoder.decode(block)
-                except UnicodeDecodeError as error:
-                    broken = True
-                    at = error.start - pending
-                    if not tolerant:
-                        line = newlines + 1 + block[: max(at, 0)].count(b"\n")
-                        raise _not_utf8(name, line, seen + at, block[max(at, 0) :]) from None
+                at = _decoded(decoder, block)
+                broken = isinstance(at, int)
+                if isinstance(at, int) and not tolerant:
+                    line = newlines + 1 + block[: max(at, 0)].count(b"\n")
+                    raise _not_utf8(name, line, seen + at, block[max(at, 0) :])
             if block[:1] == b"\n" or block[:2] == b"\r\n" or b"\n\n" in block or b"\n\r\n" in block:
                 lines = block.split(b"\n")[:-1]
                 blanks += (

@@ -130,8 +130,8 @@ def test_yen_have_no_minor_unit(shop):
 def test_mixed_currencies_without_a_known_one_are_refused(shop):
     assert shop.refusal(MIXED) == (
         "orders.csv, currency: it holds amounts in EUR, JPY and USD, and the workspace's currency is not "
-        "set; set currency, and give rates: a CSV file date,currency,rate that says what one unit is worth in the "
-        "workspace's currency from that day on."
+        "set; set currency, and give rates: a CSV file date,currency,rate that says what one unit is worth "
+        "in the workspace's currency from that day on."
     )
 
 

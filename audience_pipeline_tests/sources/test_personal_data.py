@@ -11,6 +11,7 @@ import pytest
 from audience_pipeline.identifiers import RULES_VERSION
 from audience_pipeline.sources import scratch, staging
 from audience_pipeline.sources.contract import LANDED, Kind
+from audience_pipeline.sources.errors import SourceError
 
 SECRETS = ("ann.smith", "example.org", "5550123", "annabella", "smithson", "benjamino")
 CONTACTS = (
@@ -78,13 +79,20 @@ def test_nothing_that_is_written_holds_an_address_a_number_or_a_name(shop, tempo
         ('{"ann.smith@example.org": "annabella"}', Kind.CRM),
         ('[{"customer_id": "ann.smith@example.org", "email": "smithson', Kind.CRM),
         (CONTACTS.encode() + b"\xff\xfeann.smith@example.org", Kind.CRM),
+        ("c1,Annabella,Smithson\n", Kind.CRM),
+        (CONTACTS + "\x00", Kind.TRANSACTIONS),
         ("customer_id,email\n,ann.smith@example.org\n", Kind.CRM),
         ("customer_id,customer_id,email\nannabella,smithson,ann.smith@example.org\n", Kind.CRM),
     ],
 )
 def test_no_refusal_repeats_a_value(shop, temporary, content, kind):
-    message = shop.refusal(content, kind).lower()
-    assert not [secret for secret in SECRETS if secret in message]
+    with pytest.raises(SourceError) as caught:
+        shop.land(content, kind)
+    error: BaseException | None = caught.value
+    while error is not None:
+        said = f"{error!r} {error}".lower()
+        assert not [secret for secret in SECRETS if secret in said]
+        error = error.__cause__ or error.__context__
     assert not list(temporary.iterdir())
 
 
