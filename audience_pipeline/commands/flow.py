@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +29,7 @@ from audience_pipeline.commands.reading import (
     reading,
 )
 from audience_pipeline.commands.runner import JobFailedError, run_job
-from audience_pipeline.commands.tables import landing_tables
+from audience_pipeline.commands.tables import landing_tables, model_tables
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 
@@ -172,12 +173,19 @@ def train(
             ran = run_job(settings, "monthly_retraining", step, partition_key=first.isoformat())
         except JobFailedError as error:
             fail(str(error))
-    model = ran.metadata.get("ltv_model", {})
-    numbers = {
-        key: value for key, value in model.items() if isinstance(value, (int, float, str)) and "/" not in key
-    }
+    model = _trained(settings, ran.metadata.get("ltv_model", {}))
     if as_json:
-        print_json(numbers)
-        return
-    for key, value in numbers.items():
-        out.print(f"{key.replace('_', ' ')}: {value}", highlight=False)
+        print_json(model)
+    else:
+        for shown in model_tables(model, settings.config.shop.currency):
+            out.print(shown)
+
+
+def _trained(settings: Settings, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What training found out, or why nothing was trained."""
+    from audience_pipeline.ltv import registry
+
+    if "no_model" in metadata:
+        return {"no_model": metadata["no_model"]}
+    known = registry.read(settings.mlflow_uri, settings.models, str(metadata["model_version"]))
+    return {"model_version": known.version, **known.report}

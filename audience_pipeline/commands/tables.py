@@ -24,6 +24,8 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 def landing_tables(reports: Sequence[Mapping[str, Any]]) -> Iterator[Table]:
     """What came in, and what was set aside and why."""
+    if not reports:
+        return
     yield table(
         "What came in",
         {
