@@ -45,6 +45,7 @@ from audience_pipeline.commands.report import gather
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
 from audience_pipeline.commands.tables import show
+from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.settings import Settings, SettingsError
 
 
@@ -189,34 +190,36 @@ def _is_due(settings: Settings, as_of: date) -> bool:
         ledger.close()
 
 
-def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
-    from audience_pipeline.defs.calendar import AsOfCalendar
+PER_CUSTOMER = (
+    "customer_features",
+    "ltv_predictions",
+    "ltv_quintiles",
+    "customer_segments",
+    "segment_scorecards",
+)
+HISTORY_DAYS = 365 + 90
+"""What a model needs to have seen a year ago, so that a year of truth can be held against it."""
 
+
+def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
+    """From landed rows to memberships; where the history allows it, also what was predicted a year ago."""
+    calendar = AsOfCalendar.of(settings)
     with clock.stage("orders and activity (dbt)") as step:
-        run_job(
-            settings,
-            "land_sources",
-            step,
-            selection=["stg_transactions", "stg_activity", "orders", "customer_activity"],
-        )
-    month = AsOfCalendar.of(settings).newest_month() or as_of.replace(day=1)
+        marts = ["stg_transactions", "stg_activity", "orders", "customer_activity"]
+        run_job(settings, "land_sources", step, selection=marts)
+    month = calendar.newest_month() or as_of.replace(day=1)
+    past = month.replace(year=month.year - 1)
+    year_ago = calendar.month_end(past.isoformat())
+    if (year_ago - settings.config.calendar.first_day).days >= HISTORY_DAYS:
+        with clock.stage(f"what would have been predicted on {year_ago}") as step:
+            run_job(settings, "monthly_retraining", step, partition_key=past.isoformat())
+            _refresh(settings, year_ago, step, list(PER_CUSTOMER))
     with clock.stage("value model and segments") as step:
         run_job(settings, "monthly_retraining", step, partition_key=month.isoformat())
     with clock.stage(f"customers as of {as_of}") as step:
-        run_job(
-            settings,
-            "daily_refresh",
-            step,
-            partition_key=as_of.isoformat(),
-            selection=[
-                "identifiers",
-                "consent",
-                "customer_features",
-                "ltv_predictions",
-                "ltv_quintiles",
-                "customer_segments",
-                "segment_scorecards",
-                "customer_profile",
-                "audience_memberships",
-            ],
-        )
+        everything = ["identifiers", "consent", *PER_CUSTOMER, "customer_profile", "audience_memberships"]
+        _refresh(settings, as_of, step, everything)
+
+
+def _refresh(settings: Settings, as_of: date, step: Step, selection: list[str]) -> None:
+    run_job(settings, "daily_refresh", step, partition_key=as_of.isoformat(), selection=selection)

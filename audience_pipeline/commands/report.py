@@ -37,12 +37,17 @@ def gather(settings: Settings) -> dict[str, Any]:
         "landings": landed,
         "stale_as_of_dates": [day.isoformat() for day in stale],
         "model": _model(settings, as_of.isoformat()) if as_of else None,
+        "checked_since": [],
         "segments": [],
         "audiences": [],
         "deliveries": deliveries,
     }
     if as_of is None:
         return report
+    quintiles = table_path(settings.lake, "ltv_quintiles", as_of.isoformat())
+    if quintiles.is_file():
+        checked = pl.read_parquet(quintiles).filter(pl.col("checked_customers") > 0)
+        report["checked_since"] = checked.to_dicts()
     cards = table_path(settings.lake, "segment_scorecards", as_of.isoformat())
     if cards.is_file():
         report["segments"] = pl.read_parquet(cards).drop("segment_id").to_dicts()

@@ -87,6 +87,8 @@ def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
     """The whole report of a demo, one renderable after the other."""
     yield from landing_tables(report["landings"])
     yield from model_tables(report["model"], report["currency"])
+    if report["checked_since"]:
+        yield checked_table(report["checked_since"])
     if report["segments"]:
         yield segments_table(report["segments"])
     yield from delivery_tables(report["audiences"], report["deliveries"])
@@ -152,6 +154,24 @@ def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Itera
             if row["age_days"] == age
         ],
         caption=f"Means in {unit}. Model {model['model_version']}, trained as of {summary['as_of']}.",
+    )
+
+
+def checked_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What was predicted on earlier dates, beside what has been spent since."""
+    return table(
+        "The check that counts: predicted on earlier dates, and what was really spent since",
+        {"quintile then": "right", "customers": "right", "predicted LTV": "right", "actual LTV": "right"},
+        [
+            (
+                number(row["ltv_quintile"]),
+                number(row["checked_customers"]),
+                number(row["predicted_then"], 2),
+                number(row["actual_since"], 2),
+            )
+            for row in rows
+        ],
+        caption="Models of those dates, which saw nothing later; customers whose first year has ended since.",
     )
 
 

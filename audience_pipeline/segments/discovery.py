@@ -100,7 +100,7 @@ def _stability(small: Matrix, resamples: list[Labels], count: int, seed: int) ->
 def _fit(rows: Matrix, count: int, seed: int) -> Matrix:
     from sklearn.cluster import KMeans  # noqa: PLC0415 -- seconds to import
     from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
 
     # With several threads the sums of the centres, and so their last digits, depend on who comes first.
     with threadpool_limits(1), warnings.catch_warnings():

@@ -8,20 +8,11 @@ from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ReadOptions
 from audience_pipeline.sources.table import quoted
 
-_NO_MINOR = frozenset(
-    "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split()  # noqa: SIM905
-)
-_THREE_DIGITS = frozenset(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"))
+MINOR_DIGITS = 2
+"""Amounts are kept in hundredths, in every currency: whoever reads them needs to know one scale only."""
 _GROUPS = {" ": "[ \u00a0\u202f]", "'": "['\u2019]"}
 LIMIT_MINOR = 10**14
 """A million million, in hundredths."""
-
-
-def minor_digits(currency: str | None) -> int:
-    """Decimal digits of the minor unit of a currency (ISO 4217); 2 where it is not known."""
-    if currency in _NO_MINOR:
-        return 0
-    return 3 if currency in _THREE_DIGITS else 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,35 +41,29 @@ def plain(column: str, options: ReadOptions) -> str:
     return f"CASE WHEN regexp_full_match({column}, {quoted(pattern)}) THEN {text} END"
 
 
-def amount(column: str, plain_text: str, parsed: str, digits: str | int, options: ReadOptions) -> Amount:
+def amount(column: str, plain_text: str, parsed: str, options: ReadOptions) -> Amount:
     """How a column of amounts is read.
 
     Args:
         column: SQL name of the trimmed text, null where empty.
         plain_text: SQL name of :func:`plain` of it.
         parsed: SQL name under which the result of ``minor`` will be visible to the others.
-        digits: digits of the minor unit, or SQL of a DECIMAL-free integer that says so row by row.
         options: decimal and thousands separators.
     """
-    if isinstance(digits, int):
-        minor = _minor(plain_text, digits)
-    else:
-        cases = " ".join(f"WHEN {each} THEN {_minor(plain_text, each)}" for each in (0, 3))
-        minor = f"CASE {digits} {cases} ELSE {_minor(plain_text, 2)} END"
     fault = (
         f"CASE WHEN {column} IS NULL THEN {Fault.EMPTY} "
         f"WHEN {parsed} BETWEEN -{LIMIT_MINOR} AND {LIMIT_MINOR} THEN {Fault.NONE} "
         f"WHEN {parsed} IS NOT NULL THEN {Fault.TOO_LARGE} ELSE {_fault(column, options)} END"
     )
     point = f"strpos({plain_text}, '.')"
-    rounded = f"{point} > 0 AND length(rtrim({plain_text}, '0')) - {point} > {digits}"
-    return Amount(minor, fault, rounded)
+    rounded = f"{point} > 0 AND length(rtrim({plain_text}, '0')) - {point} > {MINOR_DIGITS}"
+    return Amount(_minor(plain_text), fault, rounded)
 
 
-def _minor(text: str, digits: int) -> str:
+def _minor(text: str) -> str:
     # The cast also takes 1_000 for a number; an underscore is no way to write money.
-    decimal = f"try_cast({text} AS DECIMAL(18, {digits}))"
-    return f"CASE WHEN strpos({text}, '_') = 0 THEN CAST({decimal} * {10**digits} AS BIGINT) END"
+    decimal = f"try_cast({text} AS DECIMAL(18, {MINOR_DIGITS}))"
+    return f"CASE WHEN strpos({text}, '_') = 0 THEN CAST({decimal} * {10**MINOR_DIGITS} AS BIGINT) END"
 
 
 def _fault(column: str, options: ReadOptions) -> str:

@@ -11,7 +11,6 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from audience_pipeline.sources.amounts import minor_digits
 from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.options import ShopFacts
 
@@ -29,11 +28,6 @@ class Money:
 
     currency: str | None
     foreign: tuple[str, ...] = ()
-
-    @property
-    def digits(self) -> int:
-        """Decimal digits of the minor unit."""
-        return minor_digits(self.currency)
 
 
 def decide(file: str, found: Sequence[str], facts: ShopFacts, landed: str | None) -> Money:
@@ -131,8 +125,7 @@ def convert(connection: Any, staged: str, target: Path, money: Money, rates_file
     """
     connection.execute("CREATE TEMP TABLE rates (since DATE, currency VARCHAR, rate DECIMAL(20, 12))")
     for since, code, rate in read_rates(rates_file):
-        scaled = rate.scaleb(money.digits - minor_digits(code))
-        connection.execute("INSERT INTO rates VALUES (?, ?, ?)", [since, code, scaled])
+        connection.execute("INSERT INTO rates VALUES (?, ?, ?)", [since, code, rate])
     foreign = ", ".join(f"'{code}'" for code in money.foreign)
     rated = (
         f"FROM {staged} s ASOF LEFT JOIN rates r "

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from audience_pipeline.sources.amounts import MINOR_DIGITS
 from audience_pipeline.sources.contract import CONTRACTS, LANDED, Kind
 from audience_pipeline.sources.engine import one, parquet
 from audience_pipeline.sources.report import LandingReport
@@ -83,9 +84,8 @@ def _money(connection: Any, staged: Staged, new: str, earlier: Sequence[Path]) -
 
 
 def _flagged(connection: Any, staged: Staged, good: str) -> Iterator[str]:
-    digits = staged.money.digits
     sentences = {
-        "rounded": ("amount", f"with more than {digits} decimals, rounded half away from zero"),
+        "rounded": ("amount", f"with more than {MINOR_DIGITS} decimals, rounded half away from zero"),
         "quantity": ("quantity", "that is no number, left out"),
         "birth_date": ("birth_date", "without a year of four digits, left out"),
     }

@@ -6,9 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from audience_pipeline.sources import amounts
-from audience_pipeline.sources.amounts import minor_digits
 from audience_pipeline.sources.contract import CONTRACTS, Kind
-from audience_pipeline.sources.currencies import Money
 from audience_pipeline.sources.dates import moment
 from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
@@ -39,14 +37,14 @@ class Plan:
         return "(" + " OR ".join(f"fault_{field} > 0" for field in self.faults) + ")"
 
 
-def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts, money: Money) -> Plan:
+def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -> Plan:
     """The statement that stages a table.
 
     Staged columns: those of ``LANDED[kind]`` (for contacts, the raw ones that become them), the faults and
     flags, ``blank`` and, for transactions, ``whole_line``.
     """
     build: dict[Kind, Callable[[], _Parts]] = {
-        Kind.TRANSACTIONS: lambda: _transactions(options, facts, money),
+        Kind.TRANSACTIONS: lambda: _transactions(options, facts),
         Kind.CRM: lambda: _crm(options, facts),
         Kind.WEB: lambda: _web(options, facts),
         Kind.ENGAGEMENT: lambda: _engagement(options, facts),
@@ -90,12 +88,9 @@ def _layers(text: str, parts: _Parts, parsed: str, relation: str) -> str:
     return f"SELECT *{parsed} FROM (SELECT *{prepared} FROM ({inner}))"
 
 
-def _transactions(options: ReadOptions, facts: ShopFacts, money: Money) -> _Parts:
+def _transactions(options: ReadOptions, facts: ShopFacts) -> _Parts:
     when = moment("transaction_date", "at_", options, facts, required=True)
-    currency = "upper(currency)"
-    # Without foreign currencies the amounts have one scale, and the statement stays small.
-    digits: str | int = money.digits if not money.foreign else _digits(currency, money)
-    value = amounts.amount("transaction_amount", "plain_", "minor_", digits, options)
+    value = amounts.amount("transaction_amount", "plain_", "minor_", options)
     return _Parts(
         columns={
             "customer_id": _identifier("customer_id"),
@@ -105,7 +100,7 @@ def _transactions(options: ReadOptions, facts: ShopFacts, money: Money) -> _Part
             "product_category": "product_category",
             "order_id": "order_id",
             "quantity": "quantity_",
-            "currency": currency,
+            "currency": "upper(currency)",
             "channel": "channel",
         },
         faults={
@@ -126,11 +121,6 @@ def _transactions(options: ReadOptions, facts: ShopFacts, money: Money) -> _Part
             "quantity": "quantity IS NOT NULL AND quantity_ IS NULL",
         },
     )
-
-
-def _digits(currency: str, money: Money) -> str:
-    cases = " ".join(f"WHEN '{code}' THEN {minor_digits(code)}" for code in money.foreign)
-    return f"(CASE {currency} {cases} ELSE {money.digits} END)"
 
 
 def _crm(options: ReadOptions, facts: ShopFacts) -> _Parts:

@@ -83,7 +83,7 @@ def stage(
             try:
                 table = _table(file, kind, options, scratch, repaired=repaired)
                 money = _money(file, kind, table, facts, landed_currency, connection)
-                statement = plan(kind, table, options, facts, money)
+                statement = plan(kind, table, options, facts)
                 cleaned = Depersonaliser(kind, facts)
                 path = work / "staged.parquet"
                 rows = _write(connection, statement, table, cleaned, path, progress)

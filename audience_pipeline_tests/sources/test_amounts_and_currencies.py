@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_pipeline.sources.amounts import amount, minor_digits, plain
+from audience_pipeline.sources.amounts import amount, plain
 from audience_pipeline.sources.currencies import read_rates
 from audience_pipeline.sources.engine import connect
 from audience_pipeline.sources.errors import SourceError
@@ -14,10 +14,10 @@ from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ReadOptions
 
 
-def read(tmp_path, texts, digits=2, **options):
+def read(tmp_path, texts, **options):
     """(minor units, fault, rounded) of each text."""
     given_options = ReadOptions(**options)
-    sql = amount("t", "plain_", "minor_", digits, given_options)
+    sql = amount("t", "plain_", "minor_", given_options)
     prepared = f"SELECT *, {plain('t', given_options)} AS plain_ FROM texts"
     with connect(tmp_path) as connection:
         connection.execute("CREATE TABLE texts (n INTEGER, t VARCHAR)")
@@ -94,18 +94,13 @@ def test_a_point_is_at_fault_where_the_decimal_mark_is_a_comma(tmp_path):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.decimals(-(10**9), 10**9, places=4), min_size=1, max_size=30), st.sampled_from([0, 2, 3]))
-def test_amounts_are_rounded_half_away_from_zero_as_exact_decimals(tmp_path_factory, values, digits):
-    got = read(tmp_path_factory.getbasetemp(), [f"{value:f}" for value in values], digits)
-    unit = Decimal(1).scaleb(-digits)
-    expected = [int(value.quantize(unit, ROUND_HALF_UP).scaleb(digits)) for value in values]
+@given(st.lists(st.decimals(-(10**9), 10**9, places=4), min_size=1, max_size=30))
+def test_amounts_are_rounded_half_away_from_zero_as_exact_decimals(tmp_path_factory, values):
+    got = read(tmp_path_factory.getbasetemp(), [f"{value:f}" for value in values])
+    unit = Decimal("0.01")
+    expected = [int(value.quantize(unit, ROUND_HALF_UP).scaleb(2)) for value in values]
     assert [minor for minor, *_ in got] == expected
     assert [rounded for *_, rounded in got] == [value != value.quantize(unit) for value in values]
-
-
-@pytest.mark.parametrize(("currency", "digits"), [("EUR", 2), ("JPY", 0), ("KWD", 3), (None, 2)])
-def test_minor_units_follow_the_currency(currency, digits):
-    assert minor_digits(currency) == digits
 
 
 HEADER = "customer_id,transaction_date,transaction_amount,currency\n"
@@ -122,9 +117,9 @@ def test_one_currency_is_the_workspaces(shop):
     assert (report.currency, shop.rows()["currency"].to_list()) == ("EUR", ["EUR", "EUR"])
 
 
-def test_yen_have_no_minor_unit(shop):
+def test_yen_are_kept_in_hundredths_like_every_currency(shop):
     shop.land(HEADER + "c1,2025-01-02,1200,JPY\nc1,2025-01-02,10.5,JPY\n")
-    assert shop.rows()["amount_minor"].to_list() == [1200, 11]
+    assert shop.rows()["amount_minor"].to_list() == [120000, 1050]
 
 
 def test_mixed_currencies_without_a_known_one_are_refused(shop):
