@@ -23,7 +23,8 @@ telemetry: {enabled: false}
 concurrency:
   pools: {default_limit: 1, granularity: op}
   runs: {max_concurrent_runs: 2}
-run_monitoring: {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 7200}
+run_monitoring:
+  {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 7200, free_slots_after_run_end_seconds: 60}
 retention:
   schedule: {purge_after_days: 30}
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: 30}}

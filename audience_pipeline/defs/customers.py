@@ -79,9 +79,9 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         """What a customer looked like on the as-of date: rhythm, value, categories, website and e-mail
         behaviour. One row per customer with a first order; amounts in minor units.
         """
-        frame = features_as_of(
-            orders, date.fromisoformat(context.partition_key), activity=customer_activity
-        ).collect(engine="streaming")
+        as_of = date.fromisoformat(context.partition_key)
+        features = features_as_of(orders, as_of, activity=customer_activity)
+        frame = features.sort("customer_id").collect(engine="streaming")
         sound = validate(
             frame.select("customer_id", "age_days", "orders", "observed_minor"), CUSTOMER_FEATURES
         )

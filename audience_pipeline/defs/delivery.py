@@ -164,7 +164,8 @@ def _platform_definitions(settings: Settings, platform: Platform) -> dg.Definiti
         group_name="delivery",
         kinds={platform.value, "python"},
         owners=["team:growth"],
-        pool=f"{platform.value}_api",
+        # A place in a pool outlives a killed process; on the command line the ledger's locks do as well.
+        pool=None if settings.in_process else f"{platform.value}_api",
         required_resource_keys={"ledger", f"{platform.value}_account"},
         # On the command line somebody waits: the sentence is worth more there than three more tries.
         retry_policy=None

@@ -48,7 +48,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         partitions_def=calendar.monthly,
         kinds={"lightgbm", "mlflow"},
         owners=["team:analytics"],
-        pool="training",
+        pool=None if settings.in_process else "training",
         check_specs=[
             dg.AssetCheckSpec(
                 "there_is_enough_history",

@@ -40,7 +40,7 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
         partitions_def=calendar.monthly,
         kinds={"scikitlearn", "polars"},
         owners=["team:analytics"],
-        pool="training",
+        pool=None if settings.in_process else "training",
     )
     def segment_model(
         context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame

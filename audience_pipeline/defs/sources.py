@@ -156,7 +156,7 @@ def _landed(settings: Settings, kind: Kind) -> dg.AssetsDefinition:
         group_name="sources",
         kinds={"duckdb", "parquet"},
         owners=["team:data"],
-        pool="landing",
+        pool=None if settings.in_process else "landing",
         check_specs=checks,
     )
     def landed(

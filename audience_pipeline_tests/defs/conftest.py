@@ -16,7 +16,8 @@ from audience_pipeline.settings import Calendar, Settings
 def graph_settings(
     tmp_path_factory: pytest.TempPathFactory, workspace_at: Callable[..., Settings]
 ) -> Settings:
-    return workspace_at(tmp_path_factory.mktemp("graph"))
+    """As it is deployed, with a process for each step."""
+    return workspace_at(tmp_path_factory.mktemp("graph")).model_copy(update={"in_process": False})
 
 
 @pytest.fixture(scope="session")

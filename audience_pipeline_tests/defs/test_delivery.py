@@ -115,3 +115,10 @@ def test_each_platform_takes_one_delivery_at_a_time(graph: dg.Definitions) -> No
     pools = [assets.get(dg.AssetKey.from_user_string(sync)).pools for sync in SYNCS]
 
     assert pools == [{f"{platform.value}_api"} for platform in Platform]
+
+
+def test_a_command_that_was_killed_holds_no_place_in_a_pool(settings: Settings) -> None:
+    """Dagster's daemon gives places back; without one, the next command would wait for ever."""
+    assets = build_definitions(settings).resolve_asset_graph()
+
+    assert {pool for key in assets.get_all_asset_keys() for pool in assets.get(key).pools or ()} == set()
