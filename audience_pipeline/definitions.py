@@ -11,19 +11,24 @@ from audience_pipeline.defs.ltv import ltv_assets
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.segments import segment_assets
 from audience_pipeline.defs.sensors import build_sensors
-from audience_pipeline.defs.sources import source_assets
+from audience_pipeline.defs.sources import Files, source_assets
 from audience_pipeline.defs.storage import ParquetIOManager
 from audience_pipeline.defs.warehouse import dbt_definitions
 from audience_pipeline.settings import Settings
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """The whole graph of a workspace."""
+def build_definitions(settings: Settings, files: Files | None = None) -> dg.Definitions:
+    """The whole graph of a workspace.
+
+    Args:
+        settings: the workspace.
+        files: what the source assets land besides the inbox, per dataset.
+    """
     calendar = AsOfCalendar.of(settings)
     return dg.Definitions.merge(
         dg.Definitions(
             assets=[
-                *source_assets(settings),
+                *source_assets(settings, files or {}),
                 *customer_assets(settings, calendar),
                 *ltv_assets(settings, calendar),
                 *segment_assets(settings, calendar),
@@ -34,7 +39,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             sensors=build_sensors(settings, calendar),
             resources={
                 "io_manager": ParquetIOManager(lake=str(settings.lake)),
-                "ledger": LedgerResource(url=settings.ledger_url),
+                "ledger": LedgerResource.of(settings),
             },
             executor=_executor(settings),
         ),

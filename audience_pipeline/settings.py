@@ -92,6 +92,8 @@ class Account(_Section):
 class Platforms(_Section):
     """The three platforms."""
 
+    sandbox_only: bool = False
+    """A demo's workspace: its people are invented, and nothing of it may reach a real platform."""
     meta: Account = Account()
     google: Account = Account()
     tiktok: Account = Account()
@@ -180,10 +182,13 @@ class Settings(_Section):
     def at(cls, home: Path, config: Config, env: Mapping[str, str]) -> Settings:
         """Settings of the workspace ``home``; variables in ``env`` win over its config file."""
         home = home.resolve()
+        lake = env.get("AUDIENCE_LAKE") or str(home / "lake")
+        if "://" in lake:
+            raise SettingsError("AUDIENCE_LAKE must be a folder; object storage is not read or written yet")
         try:
             return cls(
                 home=home,
-                lake=Path(env.get("AUDIENCE_LAKE") or home / "lake").expanduser().resolve(),
+                lake=Path(lake).expanduser().resolve(),
                 ledger_url=env.get("AUDIENCE_LEDGER_URL") or f"sqlite:///{home / 'ledger.db'}",
                 mlflow_uri=env.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}",
                 audiences=Path(env.get("AUDIENCE_DEFINITIONS") or PROJECT_ROOT / "audiences")
@@ -191,13 +196,11 @@ class Settings(_Section):
                 .resolve(),
                 dbt_project=PROJECT_ROOT / "dbt",
                 config=config.model_copy(update={"platforms": _platforms(config.platforms, env)}),
-                threads=int(env.get("AUDIENCE_THREADS") or min(os.cpu_count() or 1, 8)),
+                threads=_threads(env.get("AUDIENCE_THREADS")),
                 in_process=env.get("AUDIENCE_IN_PROCESS") == "1",
             )
-        except ValueError as error:
-            raise SettingsError(
-                f"AUDIENCE_THREADS must be a whole number of 1 or more, not {env.get('AUDIENCE_THREADS')!r}"
-            ) from error
+        except ValidationError as error:
+            raise SettingsError(_problems(error)) from error
 
 
 def read_config(path: Path) -> Config:
@@ -220,11 +223,22 @@ def read_config(path: Path) -> Config:
     try:
         return Config.model_validate(loaded)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
-        raise SettingsError(f"{path}: {problems}") from error
+        raise SettingsError(f"{path}: {_problems(error)}") from error
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        for problem in error.errors(include_url=False, include_input=False)
+    )
+
+
+def _threads(given: str | None) -> int:
+    if not given:
+        return min(os.cpu_count() or 1, 8)
+    if not given.isdecimal() or int(given) < 1:
+        raise SettingsError(f"AUDIENCE_THREADS must be a whole number of 1 or more, not {given!r}")
+    return int(given)
 
 
 def write_config(path: Path, config: Config) -> None:
@@ -246,4 +260,4 @@ def _platforms(platforms: Platforms, env: Mapping[str, str]) -> Platforms:
                 "base_url": env.get(url_variable) or account.base_url or url,
             }
         )
-    return Platforms(**accounts)
+    return platforms.model_copy(update=accounts)

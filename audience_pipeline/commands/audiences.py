@@ -18,7 +18,7 @@ from audience_pipeline.commands.console import (
     table,
     workspace,
 )
-from audience_pipeline.commands.runner import JobFailedError, run_job
+from audience_pipeline.commands.runner import JobFailedError, Ran, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
 from audience_pipeline.commands.tables import delivery_tables, number
 from audience_pipeline.platforms.contract import Platform
@@ -228,10 +228,18 @@ def sync(
         print_json({"deliveries": reports, "not_configured": missing})
     else:
         out.print(_reports_table(reports, dry_run=dry_run))
-        for sentence in missing:
+        for sentence in [*missing, *_not_evaluated(ran, chosen)]:
             out.print(sentence, highlight=False)
     if missing or any(report["state"] in {"failed", "incomplete", "held"} for report in reports):
         raise typer.Exit(1)
+
+
+def _not_evaluated(ran: Ran, chosen: list[str]) -> list[str]:
+    names = {name for key in chosen for name in ran.metadata.get(key, {}).get("not_evaluated") or []}
+    if not names:
+        return []
+    listed = ", ".join(sorted(names))
+    return [f"{listed}: defined after the newest refresh; run audience-pipeline refresh first"]
 
 
 def _reports_table(reports: list[dict[str, Any]], *, dry_run: bool) -> Any:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from audience_pipeline.settings import CONFIG_NAME, Settings, SettingsError, read_config
+from audience_pipeline.settings import CONFIG_NAME, PROJECT_ROOT, Settings, SettingsError, read_config
 
 _WIDE = None if sys.stdout.isatty() else 132
 """In a file or a pipe tables take the width that they need; a terminal says its own."""
@@ -29,7 +29,7 @@ DirOption = Annotated[
     typer.Option(
         "--dir",
         metavar="DIR",
-        help="The workspace. Without it: AUDIENCE_HOME, else the newest demo, else .audience in the project.",
+        help="The workspace. Without it: AUDIENCE_HOME, else .audience in the project, else the newest demo.",
         show_default=False,
     ),
 ]
@@ -82,8 +82,13 @@ def progress(title: str) -> Iterator[Step]:
         yield lambda text: bar.update(task, description=f"{title}: {text}")
 
 
-def workspace(directory: Path | None) -> Settings:
-    """The settings of the workspace that a command works on; ends the command when they are wrong."""
+def workspace(directory: Path | None, *, demos: bool = True) -> Settings:
+    """The settings of the workspace that a command works on; ends the command when they are wrong.
+
+    Args:
+        directory: what the user said.
+        demos: whether a demo may be meant where nothing was said. Real data must not land in one.
+    """
     import os
 
     try:
@@ -97,7 +102,7 @@ def workspace(directory: Path | None) -> Settings:
             if config.is_file():
                 return Settings.at(directory, read_config(config), env)
             return Settings.from_environment({**env, "AUDIENCE_HOME": str(directory)})
-        newest = newest_demo()
+        newest = newest_demo() if demos and not (PROJECT_ROOT / ".audience").is_dir() else None
         if not os.environ.get("AUDIENCE_HOME") and newest is not None:
             return Settings.from_environment({**os.environ, "AUDIENCE_HOME": str(newest)})
         return Settings.from_environment()
@@ -105,7 +110,7 @@ def workspace(directory: Path | None) -> Settings:
         fail(str(error), 2)
 
 
-DEMO_ROOT = Path(".demo")
+DEMO_ROOT = PROJECT_ROOT / ".demo"
 NEWEST = "newest"
 
 

@@ -166,11 +166,9 @@ def _land(home: Path, files: dict[str, list[Path]], clock: Clock, said: dict[str
             demo_settings(home),
             "land_sources",
             step,
-            config={
-                dataset: {"files": [str(path) for path in paths], "reading": said or {}}
-                for dataset, paths in waiting.items()
-            },
+            config={dataset: {"reading": said or {}} for dataset in waiting},
             selection=list(waiting),
+            files=waiting,
         )
     for dataset in waiting:
         if refused := ran.metadata[dataset]["refused"]:
@@ -212,13 +210,18 @@ def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
     year_ago = calendar.month_end(past.isoformat())
     if (year_ago - settings.config.calendar.first_day).days >= HISTORY_DAYS:
         with clock.stage(f"what would have been predicted on {year_ago}") as step:
-            run_job(settings, "monthly_retraining", step, partition_key=past.isoformat())
+            _train(settings, past, step)
             _refresh(settings, year_ago, step, list(PER_CUSTOMER))
     with clock.stage("value model and segments") as step:
-        run_job(settings, "monthly_retraining", step, partition_key=month.isoformat())
+        _train(settings, month, step)
     with clock.stage(f"customers as of {as_of}") as step:
         everything = ["identifiers", "consent", *PER_CUSTOMER, "customer_profile", "audience_memberships"]
         _refresh(settings, as_of, step, everything)
+
+
+def _train(settings: Settings, month: date, step: Step) -> None:
+    models = ["ltv_model", "segment_model"]
+    run_job(settings, "monthly_retraining", step, partition_key=month.isoformat(), selection=models)
 
 
 def _refresh(settings: Settings, as_of: date, step: Step, selection: list[str]) -> None:

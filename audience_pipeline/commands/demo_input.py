@@ -15,6 +15,7 @@ from audience_pipeline.settings import (
     CONFIG_NAME,
     Calendar,
     Config,
+    Platforms,
     Settings,
     Shop,
     read_config,
@@ -45,7 +46,7 @@ def demo_settings(home: Path, shop: Shop | None = None) -> Settings:
     }
     config = home / CONFIG_NAME
     if not config.is_file():
-        write_config(config, Config(shop=shop or Shop(name="demo")))
+        write_config(config, Config(shop=shop or Shop(name="demo"), platforms=Platforms(sandbox_only=True)))
     return _within_data(Settings.at(home, read_config(config), env))
 
 
@@ -115,7 +116,7 @@ def invented_files(home: Path, seed: int) -> dict[str, list[Path]]:
 
 def waiting_files(home: Path, files: dict[str, list[Path]]) -> dict[str, list[Path]]:
     """The files that have not landed yet, per dataset."""
-    from audience_pipeline.sources.survey import sha256
+    from audience_pipeline.sources.files import sha256
 
     kinds = {kind.dataset: kind for kind in Kind}
     ledger = Ledger.open(demo_settings(home).ledger_url)

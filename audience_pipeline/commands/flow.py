@@ -55,20 +55,16 @@ def ingest(
     if missing := [str(file) for file in files if not file.is_file()]:
         fail(f"{', '.join(missing)}: there is no such file", 2)
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
-    settings = workspace(directory)
+    settings = workspace(directory, demos=False)
     with progress(f"ingest {kind.value}") as step:
         try:
             ran = run_job(
                 settings,
                 "land_sources",
                 step,
-                config={
-                    kind.dataset: {
-                        "files": [str(file.resolve()) for file in files],
-                        "reading": said,
-                    }
-                },
+                config={kind.dataset: {"reading": said}},
                 selection=[kind.dataset],
+                files={kind.dataset: [file.resolve() for file in files]},
             )
         except JobFailedError as error:
             fail(str(error))
@@ -137,7 +133,8 @@ def refresh(
         return
     out.print(
         f"As of {day}: {result['customers']} customers, {result['memberships']} memberships in "
-        f"{result['audiences']} audiences. Nothing was sent; audience-pipeline audiences sync does that.",
+        f"{result['audiences']} audiences. This command sends nothing: audience-pipeline audiences sync does, "
+        "and Dagster where it runs.",
         highlight=False,
     )
     for check in ran.failed_checks:
@@ -169,7 +166,6 @@ def train(
         fail(f"--month must lie between {settings.config.calendar.first_day:%Y-%m} and {newest:%Y-%m}", 2)
     with progress(f"train {first:%Y-%m}") as step:
         try:
-            run_job(settings, "land_sources", step)
             ran = run_job(settings, "monthly_retraining", step, partition_key=first.isoformat())
         except JobFailedError as error:
             fail(str(error))

@@ -6,8 +6,10 @@ import contextlib
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from audience_pipeline.commands.console import Step
@@ -30,6 +32,10 @@ retention:
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: 30}}
 python_logs: {managed_python_loggers: [audience_pipeline], python_log_level: INFO}
 """
+
+
+_EXCEPTION = re.compile(r"^[\w.]+(Error|Failure|Exception): ")
+"""The name of an exception's class, which says nothing to whoever reads its message."""
 
 
 class JobFailedError(Exception):
@@ -93,6 +99,7 @@ def run_job(
     config: Mapping[str, Any] | None = None,
     tags: Mapping[str, str] | None = None,
     selection: Sequence[str] | None = None,
+    files: Mapping[str, Sequence[Path]] | None = None,
 ) -> Ran:
     """Run a job of the graph in this process and record it in the workspace's Dagster instance.
 
@@ -104,6 +111,7 @@ def run_job(
         config: configuration of assets, by asset name.
         tags: tags of the run.
         selection: only these assets of the job.
+        files: what to land besides the inbox, per dataset; their names are recorded nowhere.
 
     Raises:
         JobFailedError: a step failed or a blocking check did not hold.
@@ -120,7 +128,7 @@ def run_job(
 
     prepare_instance(settings)
     definitions = dg.Definitions.merge(
-        build_definitions(settings.model_copy(update={"in_process": True})),
+        build_definitions(settings.model_copy(update={"in_process": True}), files),
         dg.Definitions(loggers={"console": quiet}),
     )
     # dbt talks on standard output, which belongs to the command's own result.
@@ -165,5 +173,6 @@ def _reason(name: str, result: dg.ExecuteInProcessResult, checks: Sequence[str])
             while error is not None and error.cause is not None:
                 error = error.cause
             text = error.message.strip() if error is not None else "stopped"
-            reasons.append(f"{event.step_key}: {text}")
+            if "DagsterAssetCheckFailedError" not in text:
+                reasons.append(f"{event.step_key}: {_EXCEPTION.sub('', text)}")
     return f"{name} stopped. " + " | ".join([*reasons, *checks])

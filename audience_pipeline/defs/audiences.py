@@ -1,20 +1,27 @@
 """Profiles and audience memberships as of a date."""
 
-from collections.abc import Iterator
 from datetime import date
 
 import dagster as dg
 import polars as pl
 
-from audience_pipeline.audiences.definition import load_definitions
+from audience_pipeline.audiences.definition import Definitions, load_definitions
 from audience_pipeline.audiences.membership import memberships
 from audience_pipeline.audiences.profile import customer_profile as profile_of
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.resources import LedgerResource
-from audience_pipeline.defs.warehouse import landings_seen
+from audience_pipeline.defs.storage import (
+    LANDING_SEQUENCE,
+    landing_sequence,
+    table_metadata,
+    table_path,
+    write_table,
+)
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.settings import Settings
+
+PROFILE_INPUTS = ("customer_features", "ltv_predictions", "customer_segments", "identifiers", "consent")
 
 
 def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
@@ -27,16 +34,19 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         owners=["team:growth"],
     )
     def customer_profile(
+        context: dg.AssetExecutionContext,
         customer_features: pl.LazyFrame,
         ltv_predictions: pl.LazyFrame,
         customer_segments: pl.LazyFrame,
         identifiers: pl.LazyFrame,
         consent: pl.LazyFrame,
-    ) -> pl.LazyFrame:
+    ) -> dg.MaterializeResult[pl.LazyFrame]:
         """Everything an audience may ask of a customer, one row each: value, rhythm, categories, website
         and e-mail behaviour, segment, consent. Money in the shop's currency.
         """
-        return profile_of(customer_features, ltv_predictions, customer_segments, identifiers, consent)
+        seen = landing_sequence(settings.lake, context.partition_key, *PROFILE_INPUTS)
+        profile = profile_of(customer_features, ltv_predictions, customer_segments, identifiers, consent)
+        return dg.MaterializeResult(value=profile, metadata={LANDING_SEQUENCE: seen})
 
     @dg.asset(
         group_name="audiences",
@@ -53,33 +63,26 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
     )
     def audience_memberships(
         context: dg.AssetExecutionContext, customer_profile: pl.DataFrame, ledger: LedgerResource
-    ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
+    ) -> dg.MaterializeResult:
         """Who is in which audience on the as-of date, and who of them is held out so that lift can be
         measured. One row per audience and customer.
         """
-        definitions = load_definitions(settings.audiences)
+        definitions = defined(settings)
         members = memberships(customer_profile, definitions)
-        sizes = (
-            pl.DataFrame({"audience": definitions.names}, schema={"audience": pl.String})
-            .join(
-                members.group_by("audience").agg(pl.len().alias("members"), pl.col("holdout").sum()),
-                on="audience",
-                how="left",
-            )
-            .with_columns(pl.col("members", "holdout").fill_null(0).cast(pl.Int64))
-            .sort("audience")
-        )
-        empty = sizes.filter(pl.col("members") == 0)["audience"].to_list()
+        sizes = _sizes(members, definitions.names)
+        as_of = context.partition_key
+        seen = landing_sequence(settings.lake, as_of, "customer_profile")
+        path = table_path(settings.lake, "audience_memberships", as_of)
+        # Written here and not by the I/O manager: the refresh is complete only once the table is there.
+        write_table(path, members, seen)
+        details = {"run_id": context.run_id, "audiences": list(definitions.names)}
         with ledger.open() as opened:
-            refreshes.record(
-                opened,
-                date.fromisoformat(context.partition_key),
-                landings_seen(settings.lake),
-                {"run_id": context.run_id},
-            )
-        yield dg.MaterializeResult(
-            value=members,
+            refreshes.record(opened, date.fromisoformat(as_of), seen, details)
+        empty = sizes.filter(pl.col("members") == 0)["audience"].to_list()
+        return dg.MaterializeResult(
             metadata={
+                **table_metadata(settings.lake, path, as_of),
+                LANDING_SEQUENCE: seen,
                 "audiences": len(definitions),
                 "members": members.height,
                 "people": members["customer_id"].n_unique(),
@@ -98,3 +101,27 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         )
 
     return [customer_profile, audience_memberships]
+
+
+def defined(settings: Settings) -> Definitions:
+    """The audiences of the workspace.
+
+    Raises:
+        dg.Failure: there are none; an empty folder must not look like a wish to empty every audience.
+    """
+    definitions = load_definitions(settings.audiences)
+    if not len(definitions):
+        raise dg.Failure(
+            f"{settings.audiences} defines no audience: check AUDIENCE_DEFINITIONS", allow_retries=False
+        )
+    return definitions
+
+
+def _sizes(members: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
+    found = members.group_by("audience").agg(pl.len().alias("members"), pl.col("holdout").sum())
+    return (
+        pl.DataFrame({"audience": names}, schema={"audience": pl.String})
+        .join(found, on="audience", how="left")
+        .with_columns(pl.col("members", "holdout").fill_null(0).cast(pl.Int64))
+        .sort("audience")
+    )

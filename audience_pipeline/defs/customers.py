@@ -10,9 +10,11 @@ from audience_pipeline.customers import consent as consents
 from audience_pipeline.customers import identity
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import CUSTOMER_FEATURES
-from audience_pipeline.defs.lake import dataset, ensure_dataset, landing_order
+from audience_pipeline.defs.lake import dataset, ensure_dataset, landing_order, newest_landing
 from audience_pipeline.defs.quality import validate
 from audience_pipeline.defs.resources import LedgerResource
+from audience_pipeline.defs.storage import LANDING_SEQUENCE
+from audience_pipeline.defs.warehouse import landings_seen
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
@@ -28,16 +30,19 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         kinds={"polars", "parquet"},
         owners=["team:growth"],
     )
-    def identifiers(context: dg.AssetExecutionContext, ledger: LedgerResource) -> pl.LazyFrame:
+    def identifiers(
+        context: dg.AssetExecutionContext, ledger: LedgerResource
+    ) -> dg.MaterializeResult[pl.LazyFrame]:
         """By which hashed e-mail address, phone number and name each platform can know a customer. One row
         per customer; no raw value.
         """
         ensure_dataset(settings.lake, Kind.CRM)
         with ledger.open() as opened:
             landings = landing_order(opened, Kind.CRM)
-        return identity.identifiers(
-            dataset(settings.lake, Kind.CRM), date.fromisoformat(context.partition_key), landings=landings
-        )
+            seen = newest_landing(opened)
+        as_of = date.fromisoformat(context.partition_key)
+        known = identity.identifiers(dataset(settings.lake, Kind.CRM), as_of, landings=landings)
+        return dg.MaterializeResult(value=known, metadata={LANDING_SEQUENCE: seen})
 
     @dg.asset(
         group_name="customers",
@@ -46,18 +51,23 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         kinds={"polars", "parquet"},
         owners=["team:privacy"],
     )
-    def consent(context: dg.AssetExecutionContext, orders: pl.LazyFrame) -> pl.LazyFrame:
+    def consent(
+        context: dg.AssetExecutionContext, orders: pl.LazyFrame, ledger: LedgerResource
+    ) -> dg.MaterializeResult[pl.LazyFrame]:
         """Whether each customer may be advertised to, and on which platform. The latest statement wins;
         silence means no in the EEA, the UK and Switzerland.
         """
         for kind in (Kind.CRM, Kind.CONSENT):
             ensure_dataset(settings.lake, kind)
-        return consents.consent(
+        with ledger.open() as opened:
+            seen = newest_landing(opened)
+        stated = consents.consent(
             dataset(settings.lake, Kind.CONSENT),
             dataset(settings.lake, Kind.CRM),
             date.fromisoformat(context.partition_key),
             customers=orders.select("customer_id").unique(),
         )
+        return dg.MaterializeResult(value=stated, metadata={LANDING_SEQUENCE: seen})
 
     @dg.asset(
         group_name="customers",
@@ -79,6 +89,7 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         """What a customer looked like on the as-of date: rhythm, value, categories, website and e-mail
         behaviour. One row per customer with a first order; amounts in minor units.
         """
+        seen = landings_seen(settings.lake)
         as_of = date.fromisoformat(context.partition_key)
         features = features_as_of(orders, as_of, activity=customer_activity)
         frame = features.sort("customer_id").collect(engine="streaming")
@@ -88,6 +99,7 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         yield dg.MaterializeResult(
             value=frame,
             metadata={
+                LANDING_SEQUENCE: seen,
                 "customers": frame.height,
                 "customers_with_repeat_orders": int((frame["orders"] > 1).sum()),
                 "observed_value": float(frame["observed_minor"].sum() or 0) * 0.01,

@@ -24,8 +24,8 @@ daily_refresh = dg.define_asset_job(
 )
 monthly_retraining = dg.define_asset_job(
     "monthly_retraining",
-    selection=dg.AssetSelection.assets(*MONTHLY_MODELS),
-    description="Train the value model and find segments again, as of the last day of the month.",
+    selection=sources | dg.AssetSelection.assets(*MONTHLY_MODELS),
+    description="Land what waits, then train and find segments again, as of the last day of the month.",
 )
 delivery = dg.define_asset_job(
     "delivery",

@@ -1,9 +1,11 @@
 """Reading what has landed."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
+from filelock import FileLock
 
 from audience_pipeline.defs.storage import write_table
 from audience_pipeline.ledger import landings
@@ -26,3 +28,24 @@ def ensure_dataset(lake: Path, kind: Kind) -> None:
 def landing_order(ledger: Ledger, kind: Kind) -> Sequence[str]:
     """Landing ids of a kind, oldest first."""
     return [landing.landing_id for landing in landings.committed(ledger, kind)]
+
+
+def newest_landing(ledger: Ledger) -> int:
+    """Sequence of the newest landing of any kind; 0 before the first."""
+    return max((landing.sequence for landing in landings.committed(ledger)), default=0)
+
+
+def consent_sent(lake: Path) -> Mapping[str, int]:
+    """Per platform, up to which landing its audiences follow the statements of consent."""
+    path = lake / ".work" / "consent_sent.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
+
+def note_consent_sent(lake: Path, platform: str, sequence: int) -> None:
+    """Note that every audience of a platform follows all statements up to a landing."""
+    path = lake / ".work" / "consent_sent.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({**consent_sent(lake), platform: sequence}), encoding="utf-8")
+        partial.replace(path)

@@ -13,7 +13,7 @@ from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import PREDICTIONS
 from audience_pipeline.defs.pictures import picture, small_table
 from audience_pipeline.defs.quality import validate
-from audience_pipeline.defs.storage import table_path
+from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence, table_path
 from audience_pipeline.ltv import charts, registry
 from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.report import Report
@@ -66,7 +66,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         as_of = calendar.month_end(context.partition_key)
         recipe = registry.recipe_of(orders, as_of, customer_activity, seed=SEED)
         prepare_registry(settings)
-        known = registry.find(settings.mlflow_uri, recipe)
+        known = registry.adopt(settings.mlflow_uri, recipe)
         if known is not None:
             return _trained(
                 registry.read(settings.mlflow_uri, settings.models, known.version), as_of, new=False
@@ -123,6 +123,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         yield dg.MaterializeResult(
             value=predictions,
             metadata={
+                LANDING_SEQUENCE: landing_sequence(settings.lake, context.partition_key, "customer_features"),
                 "customers": predictions.height,
                 "model_version": known.version if known else "none",
                 "predicted_ltv_mean": _mean(predictions, "predicted_ltv"),
@@ -234,15 +235,22 @@ def _no_model(settings: Settings, as_of: date) -> dict[str, str]:
 
 
 def _checked(settings: Settings, as_of: date, orders: pl.LazyFrame) -> pl.DataFrame:
-    """Predictions of earlier dates for customers whose first year is over by now, with what they spent."""
+    """What was predicted of each customer whose first year is over by now, with what they spent.
+
+    The last date of each month is looked at, and of each customer the first prediction.
+    """
     folder = table_path(settings.lake, "ltv_predictions", as_of.isoformat()).parent
     oldest = as_of - timedelta(days=2 * 365)
-    earlier = [
-        path for path in sorted(folder.glob("*.parquet")) if oldest <= date.fromisoformat(path.stem) < as_of
-    ]
-    if not earlier:
+    last_of_month: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        if oldest <= date.fromisoformat(path.stem) < as_of:
+            last_of_month[path.stem[:7]] = path
+    if not last_of_month:
         return pl.DataFrame(schema=ACTUALS_SCHEMA)
-    return actuals(pl.scan_parquet(earlier), orders, as_of)
+    checked = actuals(pl.scan_parquet(list(last_of_month.values())), orders, as_of)
+    return checked.sort("customer_id", "prediction_date").unique(
+        "customer_id", keep="first", maintain_order=True
+    )
 
 
 def _quintiles(predictions: pl.DataFrame, checked: pl.DataFrame) -> pl.DataFrame:

@@ -11,7 +11,11 @@ from audience_pipeline.defs.expectations import Expectation
 
 
 def validate(
-    frame: pl.DataFrame, suite: Sequence[Expectation], *, check_name: str | None = None
+    frame: pl.DataFrame,
+    suite: Sequence[Expectation],
+    *,
+    check_name: str | None = None,
+    severity: dg.AssetCheckSeverity = dg.AssetCheckSeverity.ERROR,
 ) -> dg.AssetCheckResult:
     """Validate a small table. Metadata says which expectation failed for what share of the rows."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
@@ -45,6 +49,7 @@ def validate(
     ]
     return dg.AssetCheckResult(
         check_name=check_name,
+        severity=severity,
         passed=bool(outcome.success),
         description="; ".join(map(_failure, failed))
         or f"{len(rows)} expectations hold for {frame.height} rows",

@@ -2,18 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import dagster as dg
 
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.platforms.contract import AudienceClient, Platform
-from audience_pipeline.settings import Account
+from audience_pipeline.settings import Account, Settings
 
 
 class LedgerResource(dg.ConfigurableResource[None]):
     """The database of what must not be lost or done twice."""
 
     url: str
+    """As configuration: the UI shows it, so it names the variable where the URL may hold a password."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> "LedgerResource":
+        """The ledger of a workspace."""
+        embedded = settings.ledger_url.startswith("sqlite:")
+        return cls(url=settings.ledger_url if embedded else dg.EnvVar("AUDIENCE_LEDGER_URL"))
 
     @contextmanager
     def open(self) -> Iterator[Ledger]:
@@ -35,6 +43,11 @@ TOKENS = {
 }
 
 
+def is_loopback(url: str) -> bool:
+    """Whether a URL stays on this machine."""
+    return (urlsplit(url).hostname or "") in {"127.0.0.1", "::1", "localhost"}
+
+
 class NotConfiguredError(Exception):
     """A platform has no account or token; the message names the variables to set."""
 
@@ -46,11 +59,14 @@ class PlatformResource(dg.ConfigurableResource[None]):
     base_url: str
     account: str
     login_account: str = ""
+    sandbox_only: bool = False
 
     @classmethod
-    def of(cls, platform: Platform, account: Account) -> "PlatformResource":
+    def of(cls, platform: Platform, settings: Settings) -> "PlatformResource":
         """The resource of one platform's section of the settings."""
+        account: Account = getattr(settings.config.platforms, platform.value)
         return cls(
+            sandbox_only=settings.config.platforms.sandbox_only,
             platform=platform.value,
             base_url=account.base_url,
             account=account.account,
@@ -64,6 +80,11 @@ class PlatformResource(dg.ConfigurableResource[None]):
             NotConfiguredError: no account or no token.
         """
         platform = Platform(self.platform)
+        if self.sandbox_only and not is_loopback(self.base_url):
+            raise NotConfiguredError(
+                f"{self.platform}: this workspace is a demo and may only send to the sandbox; "
+                "audience-pipeline ui and audience-pipeline audiences sync start it"
+            )
         variable = TOKENS[platform]
         token = dg.EnvVar(variable).get_value() or ""
         refresh = dg.EnvVar("GOOGLE_REFRESH_TOKEN").get_value() if platform is Platform.GOOGLE else None

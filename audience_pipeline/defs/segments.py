@@ -8,6 +8,7 @@ import polars as pl
 
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.pictures import picture, small_table
+from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.segments import model as segment_models
 from audience_pipeline.segments.charts import segment_sizes
@@ -85,15 +86,19 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
         """The segment of each customer on the as-of date: the group whose centre is nearest."""
         as_of = date.fromisoformat(context.partition_key)
         model = segments_known_on(settings, calendar, as_of)
+        seen = landing_sequence(settings.lake, context.partition_key, "customer_features")
         if model is not None:
             assigned = segment_models.assign(model, customer_features)
-            return dg.MaterializeResult(value=assigned, metadata={"segments": len(model.segments)})
+            return dg.MaterializeResult(
+                value=assigned, metadata={LANDING_SEQUENCE: seen, "segments": len(model.segments)}
+            )
         nobody_yet = customer_features.select(
             "customer_id", pl.lit("s0").alias("segment_id"), pl.lit(NOT_YET).alias("segment")
         ).sort("customer_id")
         return dg.MaterializeResult(
             value=nobody_yet,
             metadata={
+                LANDING_SEQUENCE: seen,
                 "segments": 0,
                 "notice": f"No segments were found from data up to {as_of}. Materialise segment_model for a "
                 "month that ends by then, then this date again.",

@@ -1,14 +1,20 @@
 """What starts work when something happens: new files, new opt-outs, a finished refresh, a new champion."""
 
+import contextlib
+import hashlib
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.jobs import daily_refresh, delivery, land_sources, monthly_retraining, opt_outs
+from audience_pipeline.defs.lake import consent_sent
+from audience_pipeline.ledger import landings, refreshes
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 from audience_pipeline.sources.inbox import waiting
@@ -20,37 +26,47 @@ SENDS = "audience_pipeline/sends"
 
 
 def _fingerprint(files: list[Path]) -> str:
-    return "|".join(
-        f"{file.name}:{stat.st_mtime_ns}:{stat.st_size}" for file in files if (stat := file.stat())
-    )
+    """Changes when a file does. A digest, because names of files may be personal and cursors are kept."""
+    seen = hashlib.sha256()
+    for file in files:
+        with contextlib.suppress(FileNotFoundError):
+            stat = file.stat()
+            seen.update(f"{file.name}:{stat.st_mtime_ns}:{stat.st_size}|".encode())
+    return seen.hexdigest()
 
 
 def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorDefinition]:
     """All sensors. They list and compare; the work is done by the runs that they ask for."""
 
-    def on_new_files(
-        name: str, job: Any, description: str, *, consent: bool, seconds: int
-    ) -> dg.SensorDefinition:
-        @dg.sensor(
-            name=name,
-            job=job,
-            minimum_interval_seconds=seconds,
-            description=description,
-            default_status=dg.DefaultSensorStatus.RUNNING,
-        )
-        def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-            files = [path for kind, path in waiting(settings.inbox) if (kind is Kind.CONSENT) == consent]
-            if not files:
-                context.update_cursor("")
-                return dg.SkipReason(f"no new files in the inbox of workspace {settings.home.name}")
-            seen = _fingerprint(files)
-            if seen == context.cursor:
-                return dg.SkipReason(f"{len(files)} files could not be landed and still wait in the inbox")
-            context.update_cursor(seen)
-            # No run key: a file that went and came back as it was is to be landed again.
-            return dg.RunRequest()
+    @dg.sensor(
+        name="inbox",
+        job=land_sources,
+        minimum_interval_seconds=60,
+        description="Lands new files of transactions, contacts and events from the inbox.",
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def new_files(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        files = [path for kind, path in waiting(settings.inbox) if kind is not Kind.CONSENT]
+        return _new(context, files)
 
-        return new_files
+    @dg.sensor(
+        name="consent_inbox",
+        job=opt_outs,
+        minimum_interval_seconds=30,
+        description=(
+            "Lands new consent statements and removes people who opted out from every platform. Asks again "
+            "until every audience follows the newest statement, whichever run has landed it."
+        ),
+        default_status=dg.DefaultSensorStatus.RUNNING,
+    )
+    def new_consent(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        files = [path for kind, path in waiting(settings.inbox) if kind is Kind.CONSENT]
+        owed = _owed(settings)
+        if owed is None:
+            return _new(context, files)
+        # One run in ten minutes: a platform that is down is asked again, and not without pause.
+        turn = int(time.time() // 600)
+        return dg.RunRequest(run_key=f"consent:{owed}:{turn}")
 
     @dg.run_status_sensor(
         name="delivery_after_refresh",
@@ -94,22 +110,30 @@ def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorD
             context.dagster_run.tags.get("dagster/partition", "none"),
         )
 
-    return [
-        on_new_files(
-            "inbox",
-            land_sources,
-            "Lands new files of transactions, contacts and events from the inbox.",
-            consent=False,
-            seconds=60,
-        ),
-        on_new_files(
-            "consent_inbox",
-            opt_outs,
-            "Lands new consent statements and removes people who opted out from every platform.",
-            consent=True,
-            seconds=30,
-        ),
-        delivery_after_refresh,
-        rescore_after_retraining,
-        failed_run_alert,
-    ]
+    return [new_files, new_consent, delivery_after_refresh, rescore_after_retraining, failed_run_alert]
+
+
+def _new(context: dg.SensorEvaluationContext, files: list[Path]) -> dg.RunRequest | dg.SkipReason:
+    if not files:
+        context.update_cursor("")
+        return dg.SkipReason("no new files in the inbox")
+    seen = _fingerprint(files)
+    if seen == context.cursor:
+        return dg.SkipReason(f"{len(files)} files could not be landed and still wait in the inbox")
+    context.update_cursor(seen)
+    # No run key: a file that went and came back as it was is to be landed again.
+    return dg.RunRequest()
+
+
+def _owed(settings: Settings) -> int | None:
+    """The newest landing of consent that some platform's audiences do not follow yet; None if all do."""
+    ledger = Ledger.open(settings.ledger_url)
+    try:
+        if not refreshes.completed(ledger):
+            return None
+        newest = max((one.sequence for one in landings.committed(ledger, Kind.CONSENT)), default=0)
+    finally:
+        ledger.close()
+    sent = consent_sent(settings.lake)
+    behind = [platform for platform in Platform if sent.get(platform.value, 0) < newest]
+    return newest if behind else None

@@ -1,7 +1,6 @@
 """Raw files in, validated tables out; one asset per kind of file."""
 
-import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,15 +8,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import dagster as dg
-import duckdb
 import polars as pl
 from pydantic import Field
 
-from audience_pipeline.defs.expectations import CONTACTS, TRANSACTION_DAYS, Expectation
-from audience_pipeline.defs.lake import dataset, ensure_dataset
+from audience_pipeline.defs.lake import ensure_dataset
 from audience_pipeline.defs.pictures import small_table
-from audience_pipeline.defs.quality import validate
 from audience_pipeline.defs.resources import LedgerResource
+from audience_pipeline.defs.source_checks import check_results, check_specs
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Settings
@@ -27,7 +24,6 @@ from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.landing import land
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
-from audience_pipeline.sources.survey import file_name
 
 DESCRIPTIONS: Mapping[Kind, str] = {
     Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing.",
@@ -36,6 +32,9 @@ DESCRIPTIONS: Mapping[Kind, str] = {
     Kind.ENGAGEMENT: "E-mails, texts and push messages: sent, opened, clicked.",
     Kind.CONSENT: "Who agreed to advertising and who withdrew, statement by statement.",
 }
+
+
+Files = Mapping[str, Sequence[Path]]
 
 
 class Reading(dg.Config):
@@ -50,9 +49,8 @@ class Reading(dg.Config):
 
 
 class LandingConfig(dg.Config):
-    """What to land besides the files that wait in the inbox."""
+    """What is to be known of the files that wait."""
 
-    files: list[str] = Field(default_factory=list)
     reading: Reading = Field(default_factory=Reading)
 
 
@@ -84,7 +82,8 @@ def shop_facts(settings: Settings) -> ShopFacts:
 def land_all(
     settings: Settings,
     kind: Kind,
-    config: LandingConfig,
+    files: Sequence[Path],
+    reading: Reading,
     ledger: Ledger,
     progress: Callable[[str], None],
 ) -> tuple[list[LandingReport], list[str]]:
@@ -95,9 +94,9 @@ def land_all(
     inbox.purge(settings.archive, settings.config.inbox.keep_days, datetime.now(UTC))
     reports: list[LandingReport] = []
     refused: list[str] = []
-    options = read_options(settings, kind, config.reading)
+    options = read_options(settings, kind, reading)
     waiting = [path for found, path in inbox.waiting(settings.inbox) if found is kind]
-    for path in [*(Path(file) for file in config.files), *waiting]:
+    for path in [*files, *waiting]:
         progress(f"{kind.value}: file {len(reports) + len(refused) + 1}")
         try:
             reports.append(
@@ -114,25 +113,23 @@ def land_all(
         except SourceError as error:
             refused.append(str(error))
             continue
-        except (duckdb.Error, pl.exceptions.PolarsError, UnicodeError) as error:
-            # Their messages repeat values of rows: only the place in the code may be told.
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            refused.append(
-                f"{file_name(path)}: {type(error).__name__} at {Path(where.filename).name}:{where.lineno}; "
-                "nothing of the file was landed. Please report this as a defect."
-            )
-            continue
         if path in waiting:
-            inbox.archive(path, settings.archive)
+            inbox.archive(path, settings.archive, landed_sha256=reports[-1].file_sha256)
     return reports, refused
 
 
-def source_assets(settings: Settings) -> list[dg.AssetsDefinition]:
-    """One asset per kind of file; append-only, idempotent."""
-    return [_landed(settings, kind) for kind in Kind]
+def source_assets(settings: Settings, files: Files) -> list[dg.AssetsDefinition]:
+    """One asset per kind of file; append-only, idempotent.
+
+    Args:
+        settings: the workspace.
+        files: what to land besides the inbox, per dataset. They are no run configuration, because their
+            names and folders may be personal and run configuration is kept.
+    """
+    return [_landed(settings, kind, files.get(kind.dataset, ())) for kind in Kind]
 
 
-def _landed(settings: Settings, kind: Kind) -> dg.AssetsDefinition:
+def _landed(settings: Settings, kind: Kind, files: Sequence[Path]) -> dg.AssetsDefinition:
     checks = [
         dg.AssetCheckSpec(
             "every_file_was_read",
@@ -140,15 +137,7 @@ def _landed(settings: Settings, kind: Kind) -> dg.AssetsDefinition:
             description="Refused files wait in the inbox; the sentence says what to do.",
         )
     ]
-    if kind in SUITES:
-        checks.append(
-            dg.AssetCheckSpec(
-                f"{kind.dataset}_are_sound",
-                asset=kind.dataset,
-                blocking=True,
-                description="Great Expectations: thresholds in audience_pipeline/defs/expectations.py.",
-            )
-        )
+    checks += check_specs(kind)
 
     @dg.asset(
         name=kind.dataset,
@@ -164,7 +153,7 @@ def _landed(settings: Settings, kind: Kind) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         with ledger.open() as opened:
             ensure_dataset(settings.lake, kind)
-            reports, refused = land_all(settings, kind, config, opened, context.log.info)
+            reports, refused = land_all(settings, kind, files, config.reading, opened, context.log.info)
             stale = refreshes.stale(opened)
         return dg.MaterializeResult(
             metadata=_counts(reports, refused) | {"stale_as_of_dates": [day.isoformat() for day in stale]},
@@ -174,7 +163,7 @@ def _landed(settings: Settings, kind: Kind) -> dg.AssetsDefinition:
                     passed=not refused,
                     description=" | ".join(refused) or f"{len(reports)} files",
                 ),
-                *_sound(settings, kind),
+                *check_results(settings.lake, kind),
             ],
         )
 
@@ -202,49 +191,3 @@ def _counts(reports: list[LandingReport], refused: list[str]) -> dict[str, Any]:
     if reasons:
         metadata["quarantine"] = small_table(pl.DataFrame(reasons))
     return metadata
-
-
-def _sound(settings: Settings, kind: Kind) -> list[dg.AssetCheckResult]:
-    if kind not in SUITES:
-        return []
-    table, suite = SUITES[kind]
-    frame = table(dataset(settings.lake, kind)).collect(engine="streaming")
-    if frame.is_empty():
-        return [
-            dg.AssetCheckResult(
-                check_name=f"{kind.dataset}_are_sound", passed=True, description="nothing has landed yet"
-            )
-        ]
-    return [validate(frame, suite, check_name=f"{kind.dataset}_are_sound")]
-
-
-def _transaction_days(transactions: pl.LazyFrame) -> pl.LazyFrame:
-    sales = pl.when(pl.col("amount_minor") > 0).then(pl.col("amount_minor")).otherwise(0).sum()
-    return (
-        transactions.group_by("transaction_date")
-        .agg(
-            pl.col("customer_id").n_unique().alias("customers"),
-            pl.col("amount_minor").sum().alias("net_minor"),
-            sales.alias("sales_minor"),
-        )
-        .with_columns(
-            (pl.col("sales_minor") / pl.col("sales_minor").median())
-            .fill_nan(None)
-            .alias("times_median_sales")
-        )
-        .sort("transaction_date")
-    )
-
-
-def _contacts(contacts: pl.LazyFrame) -> pl.LazyFrame:
-    return contacts.select(
-        "customer_id",
-        pl.any_horizontal(pl.col("meta_email", "meta_phone").is_not_null()).alias("has_identifier"),
-        "country",
-    )
-
-
-SUITES: Mapping[Kind, tuple[Callable[[pl.LazyFrame], pl.LazyFrame], tuple[Expectation, ...]]] = {
-    Kind.TRANSACTIONS: (_transaction_days, tuple(TRANSACTION_DAYS)),
-    Kind.CRM: (_contacts, tuple(CONTACTS)),
-}

@@ -1,7 +1,11 @@
 """Tables as Parquet files: one per asset, or one per as-of date."""
 
-from collections.abc import Sequence
+import contextlib
+import time
+import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -15,15 +19,50 @@ def table_path(lake: Path, key: dg.AssetKey | str, partition: str | None = None)
     return base.with_name(base.name + ".parquet") if partition is None else base / f"{partition}.parquet"
 
 
-def write_table(path: Path, frame: Frame) -> None:
-    """Write a table whole, then rename it: nobody ever reads half of one."""
+LANDING_SEQUENCE = "landing_sequence"
+"""Key in the metadata of an output and of its file: up to which landing the table has seen the data."""
+
+
+LEFT_BEHIND_SECONDS = 24 * 3600
+"""After that long, half a table belongs to a process that was killed."""
+
+
+def write_table(path: Path, frame: Frame, landing_sequence: int | None = None) -> None:
+    """Write a table whole, then rename it: nobody ever reads half of one, nor of two runs at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    if isinstance(frame, pl.LazyFrame):
-        frame.sink_parquet(partial)
-    else:
-        frame.write_parquet(partial)
-    partial.replace(path)
+    for left in path.parent.glob(f".{path.name}.*.partial"):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
+                left.unlink()
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    said = {} if landing_sequence is None else {LANDING_SEQUENCE: str(landing_sequence)}
+    try:
+        if isinstance(frame, pl.LazyFrame):
+            frame.sink_parquet(partial, metadata=said)
+        else:
+            frame.write_parquet(partial, metadata=said)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def landing_sequence(lake: Path, partition: str, *tables: str) -> int:
+    """The newest landing that all of these tables of an as-of date have seen; 0 where one does not say."""
+    files = [table_path(lake, table, partition) for table in tables]
+    return min(int(pl.read_parquet_metadata(file).get(LANDING_SEQUENCE, "0")) for file in files)
+
+
+def table_metadata(lake: Path, path: Path, partition: str | None) -> Mapping[str, Any]:
+    """Rows, columns and place of a table, under the names that Dagster knows. Never its contents."""
+    written = pl.scan_parquet(path)
+    columns = [dg.TableColumn(name, str(dtype)) for name, dtype in written.collect_schema().items()]
+    return {
+        ("dagster/partition_row_count" if partition else "dagster/row_count"): written.select(pl.len())
+        .collect()
+        .item(),
+        "dagster/uri": str(path.relative_to(lake.parent)),
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+    }
 
 
 def _partitions(context: dg.InputContext | dg.OutputContext) -> Sequence[str | None]:
@@ -36,7 +75,7 @@ class ParquetIOManager(dg.ConfigurableIOManager):
     lake: str
 
     def handle_output(self, context: dg.OutputContext, obj: Frame) -> None:
-        """Write one table and describe it: rows, columns, place. Never its contents."""
+        """Write one table and describe it."""
         partitions = _partitions(context)
         if len(partitions) != 1:
             raise ValueError(
@@ -45,23 +84,9 @@ class ParquetIOManager(dg.ConfigurableIOManager):
             )
         [partition] = partitions
         path = table_path(Path(self.lake), context.asset_key, partition)
-        write_table(path, obj)
-        written = pl.scan_parquet(path)
-        context.add_output_metadata(
-            {
-                ("dagster/partition_row_count" if partition else "dagster/row_count"): written.select(
-                    pl.len()
-                )
-                .collect()
-                .item(),
-                "dagster/uri": str(path.relative_to(Path(self.lake).parent)),
-                "dagster/column_schema": dg.TableSchema(
-                    columns=[
-                        dg.TableColumn(name, str(dtype)) for name, dtype in written.collect_schema().items()
-                    ]
-                ),
-            }
-        )
+        said = context.output_metadata.get(LANDING_SEQUENCE) if context.output_metadata else None
+        write_table(path, obj, None if said is None else int(str(getattr(said, "value", said))))
+        context.add_output_metadata(table_metadata(Path(self.lake), path, partition))
 
     def load_input(self, context: dg.InputContext) -> Frame:
         """Scan one or several partitions as one table; collected when the asset asks for a DataFrame."""

@@ -12,9 +12,8 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
 from filelock import FileLock
 
-from audience_pipeline.defs.lake import ensure_dataset
+from audience_pipeline.defs.lake import ensure_dataset, newest_landing
 from audience_pipeline.defs.resources import LedgerResource
-from audience_pipeline.ledger import landings
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 
@@ -85,15 +84,15 @@ def dbt_definitions(settings: Settings) -> dg.Definitions:
         for kind in (Kind.TRANSACTIONS, Kind.WEB, Kind.ENGAGEMENT):
             ensure_dataset(settings.lake, kind)
         with ledger.open() as opened:
-            newest = max((landing.sequence for landing in landings.committed(opened)), default=0)
+            newest = newest_landing(opened)
         os.environ["AUDIENCE_LAKE"] = str(settings.lake)
-        command = ["build"]
-        if context.is_subset:
-            # The staging views live in the memory of one dbt process: marts cannot be built without them.
-            command += ["--select", "path:models/staging"]
-        run = dbt.cli(command, context=context, target_path=settings.lake / ".work" / "dbt")
-        yield from (event for event in run.stream() if _was_asked_for(event, context))
-        _note_landings(settings.lake, newest)
+        # The staging views live in the memory of one dbt process, and the tests read all of it: whoever asks
+        # for one model gets it from a whole build, of which only that model is reported.
+        command = ["build", "--select", "fqn:*"] if context.is_subset else ["build"]
+        with FileLock(settings.lake / ".work" / "dbt.lock"):
+            run = dbt.cli(command, context=context, target_path=settings.lake / ".work" / "dbt")
+            yield from (event for event in run.stream() if _was_asked_for(event, context))
+            _note_landings(settings.lake, newest)
 
     return dg.Definitions(
         assets=[warehouse],

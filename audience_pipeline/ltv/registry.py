@@ -1,4 +1,4 @@
-"""Models in MLflow: one version for each recipe (data, parameters, code), the best one called champion."""
+"""Models in MLflow: one version for each recipe (data, parameters, code), the newest one called champion."""
 
 from __future__ import annotations
 
@@ -103,6 +103,14 @@ def find(tracking_uri: str, recipe: Recipe) -> Registered | None:
     return Registered(str(oldest.version), str(oldest.run_id), created=False)
 
 
+def adopt(tracking_uri: str, recipe: Recipe) -> Registered | None:
+    """The version that was registered for a recipe, made the champion (see :func:`register`), or None."""
+    known = find(tracking_uri, recipe)
+    if known is not None:
+        _crown(_client(tracking_uri), known.version, recipe.as_of)
+    return known
+
+
 def register(
     trained: Trained,
     recipe: Recipe,
@@ -121,9 +129,8 @@ def register(
     from mlflow.exceptions import MlflowException
 
     client = _client(tracking_uri)
-    known = find(tracking_uri, recipe)
+    known = adopt(tracking_uri, recipe)
     if known is not None:
-        _crown(client, known.version, recipe.as_of)
         return known
     experiment = client.get_experiment_by_name(MODEL_NAME)
     location = None if artifacts is None else artifacts.resolve().as_uri()

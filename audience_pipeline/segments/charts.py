@@ -13,8 +13,8 @@ def segment_sizes(cards: pl.DataFrame) -> bytes:
     Args:
         cards: what :func:`audience_pipeline.segments.scorecards.scorecards` returns.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 -- slow to import
-    from matplotlib.figure import Figure  # noqa: PLC0415
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
     rows = cards.sort(["customers", "segment_id"], descending=[False, True])
     figure = Figure(figsize=(9, 1.2 + 0.5 * max(1, rows.height)), dpi=110, layout="constrained")

@@ -87,7 +87,7 @@ def _groups(sample: Matrix, rng: np.random.Generator, seed: int) -> tuple[Matrix
 
 
 def _stability(small: Matrix, resamples: list[Labels], count: int, seed: int) -> float:
-    from sklearn.metrics import adjusted_rand_score  # noqa: PLC0415 -- seconds to import
+    from sklearn.metrics import adjusted_rand_score
 
     labels = _nearest(small, _fit(small, count, seed))
     found = [
@@ -98,9 +98,9 @@ def _stability(small: Matrix, resamples: list[Labels], count: int, seed: int) ->
 
 
 def _fit(rows: Matrix, count: int, seed: int) -> Matrix:
-    from sklearn.cluster import KMeans  # noqa: PLC0415 -- seconds to import
-    from sklearn.exceptions import ConvergenceWarning  # noqa: PLC0415
-    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from threadpoolctl import threadpool_limits
 
     # With several threads the sums of the centres, and so their last digits, depend on who comes first.
     with threadpool_limits(1), warnings.catch_warnings():

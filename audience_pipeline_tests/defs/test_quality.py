@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
@@ -8,7 +9,7 @@ import pytest
 
 from audience_pipeline.defs import expectations
 from audience_pipeline.defs.quality import validate
-from audience_pipeline.defs.sources import SUITES
+from audience_pipeline.defs.source_checks import SUITES, check_results
 from audience_pipeline.sources.contract import Kind
 
 SECRETS = ("secret-a", "secret-b", "secret-b")
@@ -32,8 +33,7 @@ def days(sales: list[int], customers: int = 3) -> pl.DataFrame:
             "amount_minor": [amount for amount in sales for _ in range(customers)],
         }
     )
-    aggregate, _ = SUITES[Kind.TRANSACTIONS]
-    return aggregate(lines.lazy()).collect()
+    return SUITES[Kind.TRANSACTIONS].table(lines.lazy()).collect()
 
 
 def test_a_sound_table_passes_and_says_for_how_many_rows() -> None:
@@ -91,10 +91,27 @@ def test_an_empty_table_does_not_pass_where_rows_are_expected() -> None:
     assert "table row count" in str(result.description)
 
 
-def test_days_of_ordinary_sales_are_sound() -> None:
-    _, suite = SUITES[Kind.TRANSACTIONS]
+def test_days_of_ordinary_sales_are_sound_and_usual() -> None:
+    suites = SUITES[Kind.TRANSACTIONS]
+    ordinary = days([900, 1_100, 1_000] * 20)
 
-    assert validate(days([900, 1_100, 1_000] * 20), suite).passed
+    assert validate(ordinary, suites.sound).passed
+    assert validate(ordinary, suites.usual).passed
+
+
+def test_a_few_days_are_too_few_to_say_what_is_usual(tmp_path: Path) -> None:
+    folder = tmp_path / "transactions"
+    folder.mkdir()
+    days_of = [date(2026, 1, 1), date(2026, 1, 2)]
+    pl.DataFrame(
+        {"transaction_date": days_of, "customer_id": ["a", "b"], "amount_minor": [100, -900]}
+    ).write_parquet(folder / "a.parquet")
+
+    sound, usual = check_results(tmp_path, Kind.TRANSACTIONS)
+
+    assert (sound.check_name, sound.passed) == ("transactions_are_sound", True)
+    assert (usual.check_name, usual.passed) == ("transactions_look_usual", True)
+    assert "2 rows are too few" in str(usual.description)
 
 
 @pytest.mark.parametrize(
@@ -106,17 +123,14 @@ def test_days_of_ordinary_sales_are_sound() -> None:
         ([1_000, 1_000, -1_000] * 10, "net_minor"),
     ],
 )
-def test_wrong_decimals_and_wrong_signs_do_not_pass(sales: list[int], column: str) -> None:
-    _, suite = SUITES[Kind.TRANSACTIONS]
-
-    result = validate(days(sales), suite)
+def test_wrong_decimals_and_wrong_signs_do_not_look_usual(sales: list[int], column: str) -> None:
+    result = validate(days(sales), SUITES[Kind.TRANSACTIONS].usual)
 
     assert not result.passed
     assert column in str(result.description)
 
 
 def contacts(emails: list[bytes | None], countries: list[str | None]) -> pl.DataFrame:
-    table, _ = SUITES[Kind.CRM]
     frame = pl.DataFrame(
         {
             "customer_id": [f"c{number}" for number in range(len(emails))],
@@ -126,11 +140,11 @@ def contacts(emails: list[bytes | None], countries: list[str | None]) -> pl.Data
         },
         schema_overrides={"meta_email": pl.Binary, "meta_phone": pl.Binary},
     )
-    return table(frame.lazy()).collect()
+    return SUITES[Kind.CRM].table(frame.lazy()).collect()
 
 
-def test_contacts_whose_e_mail_column_was_mapped_wrongly_do_not_pass() -> None:
-    _, suite = SUITES[Kind.CRM]
+def test_contacts_whose_e_mail_column_was_mapped_wrongly_do_not_look_usual() -> None:
+    suite = SUITES[Kind.CRM].usual
     mostly, hardly = [b"h" * 32] * 6 + [None] * 4, [b"h" * 32] * 2 + [None] * 8
 
     assert validate(contacts(mostly, ["DE"] * 10), suite).passed
@@ -164,9 +178,8 @@ def test_customers_without_a_prediction_do_not_stop_the_others() -> None:
 
 
 def test_the_check_has_the_name_that_the_graph_knows() -> None:
-    table, suite = SUITES[Kind.CRM]
+    suite = SUITES[Kind.CRM].sound
 
     result = validate(contacts([b"h" * 32], ["DE"]), suite, check_name="crm_contacts_are_sound")
 
     assert result.check_name == "crm_contacts_are_sound"
-    assert table is not None

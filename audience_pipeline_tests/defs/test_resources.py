@@ -9,7 +9,7 @@ import responses
 from audience_pipeline.defs.resources import TOKENS, LedgerResource, NotConfiguredError, PlatformResource
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.platforms.contract import Platform
-from audience_pipeline.settings import Account
+from audience_pipeline.settings import Account, Config, Platforms, Settings
 
 SECRET = "s3cret-token-of-ours"
 EVERYWHERE = [*TOKENS.values(), "GOOGLE_REFRESH_TOKEN", "GOOGLE_CLIENT_SECRET", "META_APP_SECRET"]
@@ -22,7 +22,9 @@ def with_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def resource(platform: Platform, account: str = "1234567890") -> PlatformResource:
-    return PlatformResource.of(platform, Account(account=account, base_url="http://127.0.0.1:9"))
+    accounts = {one.value: Account(account=account, base_url="http://127.0.0.1:9") for one in Platform}
+    config = Config(platforms=Platforms(**accounts))
+    return PlatformResource.of(platform, Settings.at(Path("nowhere"), config, {}))
 
 
 @pytest.mark.parametrize("platform", Platform)

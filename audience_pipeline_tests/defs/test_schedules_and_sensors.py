@@ -1,4 +1,6 @@
 import logging
+import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -77,6 +79,7 @@ def drop(graph_settings: Settings) -> Iterator[Drop]:
         path = graph_settings.inbox / kind / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+        os.utime(path, (time.time() - 60,) * 2)
         dropped.append(path)
         return path
 

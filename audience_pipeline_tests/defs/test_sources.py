@@ -1,3 +1,5 @@
+import os
+import time
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -34,8 +36,13 @@ def land(settings: Settings) -> Iterator[Land]:
     with dg.DagsterInstance.ephemeral() as instance:
         definitions = build_definitions(settings)
 
-        def run(*selection: str, config: dict[str, Any] | None = None) -> dg.ExecuteInProcessResult:
-            return definitions.resolve_job_def("land_sources").execute_in_process(
+        def run(
+            *selection: str,
+            config: dict[str, Any] | None = None,
+            files: dict[str, list[Path]] | None = None,
+        ) -> dg.ExecuteInProcessResult:
+            graph = build_definitions(settings, files) if files else definitions
+            return graph.resolve_job_def("land_sources").execute_in_process(
                 instance=instance,
                 asset_selection=[dg.AssetKey(name) for name in selection or ("transactions",)],
                 run_config={"ops": {name: {"config": value} for name, value in (config or {}).items()}},
@@ -49,6 +56,8 @@ def drop(settings: Settings, name: str, text: str, kind: Kind = Kind.TRANSACTION
     path = settings.inbox / kind.value / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+    # It has been lying there for a minute: nobody writes on.
+    os.utime(path, (time.time() - 60,) * 2)
     return path
 
 
@@ -113,8 +122,13 @@ def test_quarantined_rows_are_counted_by_field_and_reason(land: Land, settings: 
 
 
 def test_unsound_transactions_stop_everything_that_follows(land: Land, settings: Settings) -> None:
-    wrong_decimals = orders(1, "100000.00", date(2026, 3, 20)).removeprefix(HEADER)
-    drop(settings, "march.csv", orders(19) + wrong_decimals)
+    schema = {**LANDED[Kind.TRANSACTIONS], "landing_id": pl.String}
+    dateless = pl.DataFrame(
+        {name: ["c1" if name == "customer_id" else None] for name in schema}, schema=schema
+    )
+    folder = settings.lake / Kind.TRANSACTIONS.dataset
+    folder.mkdir(parents=True)
+    dateless.write_parquet(folder / "damaged.parquet")
 
     result = land("transactions", "stg_transactions", "orders")
 
@@ -171,7 +185,7 @@ def test_one_run_may_read_a_file_in_its_own_way(land: Land, settings: Settings, 
         "thousands": ".",
     }
 
-    result = land(config={"transactions": {"files": [str(file)], "reading": reading}})
+    result = land(config={"transactions": {"reading": reading}}, files={"transactions": [file]})
 
     row = dataset(settings.lake, Kind.TRANSACTIONS).filter(pl.col("customer_id") == "c1").collect()
     assert metadata(result)["refused"] == []

@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 
 import dagster as dg
@@ -5,7 +7,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from audience_pipeline.defs.storage import ParquetIOManager, table_path, write_table
+from audience_pipeline.defs.storage import LEFT_BEHIND_SECONDS, ParquetIOManager, table_path, write_table
 
 DAILY = dg.DailyPartitionsDefinition("2026-01-01", end_date="2026-01-05")
 FRAME = pl.DataFrame({"customer_id": ["a", "b"], "orders": [1, 2]})
@@ -146,7 +148,9 @@ def test_a_table_that_cannot_be_written_leaves_the_earlier_one_as_it_was(lake: P
 def test_what_a_killed_process_left_behind_is_in_nobodys_way(lake: Path) -> None:
     path = table_path(lake, "orders")
     path.parent.mkdir(parents=True)
-    path.with_name("orders.parquet.partial").write_bytes(b"half a table")
+    left = path.with_name(".orders.parquet.dead.partial")
+    left.write_bytes(b"half a table")
+    os.utime(left, (time.time() - 2 * LEFT_BEHIND_SECONDS,) * 2)
 
     write_table(path, FRAME)
 

@@ -66,7 +66,7 @@ class GrowingFile:
         self._text = self._table = None
 
     def _write_rows(self) -> None:
-        from pyarrow import parquet  # noqa: PLC0415 - slow to import
+        from pyarrow import parquet
 
         rows = pl.concat(self._waiting).rechunk().to_arrow()
         if self._table is None:

@@ -145,7 +145,7 @@ def draw_latent(parameters: ShopParameters, block: int) -> Latent:
 @lru_cache(maxsize=4)
 def _quantiles(parameters: ShopParameters) -> tuple[Floats, Floats]:
     """Gamma rates and beta drop-out probabilities on a grid of standard normal values."""
-    from scipy.special import betaincinv, gammaincinv, ndtr  # noqa: PLC0415 - slow to import
+    from scipy.special import betaincinv, gammaincinv, ndtr
 
     level = ndtr(_GRID)
     spread = parameters.rate_spread

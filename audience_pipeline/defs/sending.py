@@ -1,0 +1,175 @@
+"""Gathers what one platform should hold, and has it delivered: what the sync assets do."""
+
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from audience_pipeline.audiences.definition import Definition
+from audience_pipeline.audiences.eligibility import eligibility
+from audience_pipeline.customers import consent as consents
+from audience_pipeline.defs.audiences import defined
+from audience_pipeline.defs.lake import dataset, ensure_dataset, newest_landing, note_consent_sent
+from audience_pipeline.defs.sources import shop_facts
+from audience_pipeline.defs.storage import table_path
+from audience_pipeline.delivery.recipients import Wanted, members_for
+from audience_pipeline.delivery.report import DeliveryReport
+from audience_pipeline.delivery.run import sync
+from audience_pipeline.ledger import deliveries, refreshes
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.ledger.refreshes import Refresh
+from audience_pipeline.platforms.contract import CAPABILITIES, AudienceClient, Platform
+from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
+
+
+class SyncConfig(dg.Config):
+    """Which audiences are delivered, and how carefully."""
+
+    audiences: list[str] | None = None
+    """Names; every audience of the platform without it."""
+    dry_run: bool = False
+    """Only say what would be sent."""
+    confirm: bool = False
+    """Go on where the brake would hold: a change that empties or doubles an audience."""
+
+
+def newest_refresh(settings: Settings, ledger: Ledger) -> Refresh:
+    """The newest as-of date whose memberships are complete.
+
+    Raises:
+        dg.Failure: there is none yet.
+    """
+    complete = [
+        refresh
+        for refresh in refreshes.completed(ledger)
+        if table_path(settings.lake, "audience_memberships", refresh.as_of.isoformat()).is_file()
+    ]
+    if not complete:
+        raise dg.Failure("no as-of date is complete yet: run daily_refresh first", allow_retries=False)
+    return complete[-1]
+
+
+def deliver(
+    settings: Settings, ledger: Ledger, client: AudienceClient, config: SyncConfig
+) -> tuple[list[DeliveryReport], list[str]]:
+    """Sync each audience of one platform with the newest memberships.
+
+    Consent is decided with every statement that has landed by now, not only with those of the as-of date.
+
+    Returns:
+        The reports, and the names of audiences that were defined after the newest refresh: nobody knows yet
+        who is in them, so they are left alone.
+    """
+    refresh = newest_refresh(settings, ledger)
+    platform = client.capabilities.platform
+    statements = newest_landing(ledger)
+    sending = _Sending.gather(settings, refresh, platform)
+    evaluated = set(refresh.details.get("audiences", ()))
+    chosen = _audiences(settings, platform, config)
+    later = [audience.name for audience in chosen if audience.name not in evaluated]
+    reports: list[DeliveryReport] = []
+    for audience in chosen:
+        if audience.name in evaluated:
+            description = " ".join(audience.description.split())
+            reports.append(
+                sending.sync(
+                    ledger, client, config, audience.name, sending.wanted(audience.name), description
+                )
+            )
+        if reports and reports[-1].platform_stopped:
+            return reports, later
+    if config.audiences is None:
+        reports += [
+            sending.sync(ledger, client, config, name, {}, "", retired=True)
+            for name in _retired(settings, ledger, client)
+        ]
+        if not config.dry_run and all(report.ok for report in reports):
+            note_consent_sent(settings.lake, platform.value, statements)
+    return reports, later
+
+
+class _Sending:
+    """The newest memberships, and who of them may be sent to one platform."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        as_of: date,
+        platform: Platform,
+        members: pl.DataFrame,
+        identifiers: pl.DataFrame,
+        consent: pl.DataFrame,
+    ) -> None:
+        self._settings, self._as_of, self._platform = settings, as_of, platform
+        self._members, self._identifiers, self._consent = members, identifiers, consent
+        refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
+        self._no_consent = frozenset(refused["customer_id"])
+
+    @classmethod
+    def gather(cls, settings: Settings, refresh: Refresh, platform: Platform) -> "_Sending":
+        for kind in (Kind.CONSENT, Kind.CRM):
+            ensure_dataset(settings.lake, kind)
+        day = refresh.as_of.isoformat()
+        members = pl.read_parquet(table_path(settings.lake, "audience_memberships", day))
+        consent = consents.consent(
+            dataset(settings.lake, Kind.CONSENT),
+            dataset(settings.lake, Kind.CRM),
+            max(refresh.as_of, shop_facts(settings).today),
+            customers=members.lazy().select("customer_id").unique(),
+        ).collect()
+        identifiers = pl.read_parquet(table_path(settings.lake, "identifiers", day))
+        return cls(settings, refresh.as_of, platform, members, identifiers, consent)
+
+    def wanted(self, audience: str) -> Wanted:
+        members = self._members.filter(pl.col("audience") == audience)
+        decided = eligibility(members, self._identifiers, self._consent, CAPABILITIES[self._platform])
+        return members_for(self._platform, decided.filter("eligible")["customer_id"], self._identifiers)
+
+    def sync(
+        self,
+        ledger: Ledger,
+        client: AudienceClient,
+        config: SyncConfig,
+        audience: str,
+        wanted: Wanted,
+        description: str,
+        *,
+        retired: bool = False,
+    ) -> DeliveryReport:
+        return sync(
+            ledger,
+            client,
+            audience,
+            wanted,
+            as_of=self._as_of,
+            consent_lost=self._no_consent,
+            confirm=config.confirm,
+            dry_run=config.dry_run,
+            prefix=f"{self._settings.config.shop.name} ",
+            description=description,
+            retired=retired,
+        )
+
+
+def _retired(settings: Settings, ledger: Ledger, client: AudienceClient) -> list[str]:
+    """Audiences that were delivered once and that no definition asks for any more."""
+    platform = client.capabilities.platform
+    wanted = {audience.name for audience in defined(settings) if platform in audience.platforms}
+    with ledger.reading() as connection:
+        known = deliveries.audiences(connection, platform, client.account)
+    return [audience.key.audience for audience in known if audience.key.audience not in wanted]
+
+
+def _audiences(settings: Settings, platform: Platform, config: SyncConfig) -> list[Definition]:
+    definitions = defined(settings)
+    if unknown := sorted(set(config.audiences or []) - set(definitions.names)):
+        raise dg.Failure(
+            f"no audience is called {', '.join(unknown)}; there are {', '.join(definitions.names)}",
+            allow_retries=False,
+        )
+    return [
+        audience
+        for audience in definitions
+        if platform in audience.platforms and (config.audiences is None or audience.name in config.audiences)
+    ]
