@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -116,8 +117,6 @@ def invented_files(home: Path, seed: int) -> dict[str, list[Path]]:
 
 def waiting_files(home: Path, files: dict[str, list[Path]]) -> dict[str, list[Path]]:
     """The files that have not landed yet, per dataset."""
-    from audience_pipeline.sources.files import sha256
-
     kinds = {kind.dataset: kind for kind in Kind}
     ledger = Ledger.open(demo_settings(home).ledger_url)
     try:
@@ -125,10 +124,15 @@ def waiting_files(home: Path, files: dict[str, list[Path]]) -> dict[str, list[Pa
             dataset: [
                 path.resolve()
                 for path in paths
-                if landings.find(ledger, kinds[dataset].value, sha256(path)) is None
+                if landings.find(ledger, kinds[dataset].value, _sha256(path)) is None
             ]
             for dataset, paths in files.items()
         }
     finally:
         ledger.close()
     return {dataset: paths for dataset, paths in waiting.items() if paths}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
