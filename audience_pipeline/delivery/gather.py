@@ -25,6 +25,9 @@ class Sight:
 
 def look(client: AudienceClient, known: PlatformAudience | None, name: str) -> Sight:
     """Find the audience on the platform; nothing is changed."""
+    if known is not None and known.remote_id is None and known.state is AudienceState.ACTIVE:
+        # Deleted by us, because nobody was left for it: whatever has its name is not ours.
+        known = None
     remote_id = known.remote_id if known is not None else None
     if remote_id is not None:
         remote = client.read(remote_id)

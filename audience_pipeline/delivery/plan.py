@@ -12,29 +12,15 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
+from audience_pipeline.delivery.brake import Change, Standing, people, reason_to_hold
 from audience_pipeline.delivery.recipients import Recipient, Wanted
 from audience_pipeline.ledger.records import DeliveredMember, MemberState
 from audience_pipeline.platforms.contract import Capabilities
 
-BRAKE_SHARE = 0.3
-BRAKE_PEOPLE = 1_000
 REFRESH_AFTER = 0.9
 """Share of a membership's life after which a person is sent again."""
 
 Keys: TypeAlias = Callable[[Mapping[str, str]], list[tuple[object, ...]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is known of an audience on its platform before planning."""
-
-    remote_id: str | None = None
-    """None: it does not exist there."""
-    completed: int | None = None
-    """People of the last completed delivery, from which on the brake watches; None before the first."""
-    foreign: bool = False
-    """It exists, but this ledger did not make it: nobody knows whom it holds."""
-    newest_as_of: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +52,8 @@ class Plan:
     creates: bool = False
     replaces: bool = False
     """The audience that is there is deleted first: confirmed, because nobody knows whom it holds."""
+    deletes: bool = False
+    """Nobody is left for it, and the platform keeps no empty audience: it goes, with everybody in it."""
     removals: tuple[DeliveredMember, ...] = field(default=(), repr=False)
     urgent: tuple[DeliveredMember, ...] = field(default=(), repr=False)
     """Without consent, and in a batch that is still being processed: removed now and once more after it."""
@@ -78,7 +66,7 @@ class Plan:
     @property
     def empty(self) -> bool:
         """There is nothing to send."""
-        return not (self.removals or self.urgent or self.adds)
+        return not (self.removals or self.urgent or self.adds or self.deletes)
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in counts, for JSON."""
@@ -87,6 +75,7 @@ class Plan:
             "remote_name": self.remote_name,
             "creates": self.creates,
             "replaces": self.replaces,
+            "deletes": self.deletes,
             "to_add": len(self.adds),
             "to_remove": len(self.removals),
             **counts,
@@ -96,9 +85,11 @@ class Plan:
     def text(self) -> str:
         """The plan in a few lines, for people."""
         counts = self.counts
-        lines = [f"{self.remote_name}: {_people(counts.wanted)} wanted, {counts.unchanged:,} there already."]
+        lines = [f"{self.remote_name}: {people(counts.wanted)} wanted, {counts.unchanged:,} there already."]
         if self.replaces:
             lines.append("The audience of this name is deleted and made anew.")
+        elif self.deletes:
+            lines.append("The audience is deleted: the platform keeps no audience that is empty.")
         elif self.creates:
             lines.append("The audience is created.")
         parts = {
@@ -109,14 +100,14 @@ class Plan:
         }
         if self.adds:
             listed = ", ".join(f"{number:,} {words}" for words, number in parts.items() if number)
-            lines.append(f"{_people(len(self.adds))} to add: {listed}.")
+            lines.append(f"{people(len(self.adds))} to add: {listed}.")
         if counts.leaving:
             consent = (
                 f", of whom {counts.without_consent:,} without consent" if counts.without_consent else ""
             )
-            lines.append(f"{_people(counts.leaving)} to remove{consent}.")
+            lines.append(f"{people(counts.leaving)} to remove{consent}.")
         if counts.waiting:
-            lines.append(f"{_people(counts.waiting)} wait until the platform has processed earlier batches.")
+            lines.append(f"{people(counts.waiting)} wait until the platform has processed earlier batches.")
         if self.held:
             lines.append(self.held)
         return "\n".join(lines)
@@ -163,7 +154,15 @@ def decide(
         leaving=len(gone),
         without_consent=len(gone & consent_lost),
     )
-    held = "" if confirmed else _reason_to_hold(standing, remote_name, as_of, counts, len(known))
+    change = _change(wanted, delivered, consent_lost, counts.new)
+    held = "" if confirmed else reason_to_hold(standing, change, remote_name=remote_name, as_of=as_of)
+    if not wanted and not held and _deletes_when_empty(capabilities, standing):
+        return Plan(
+            remote_name=remote_name,
+            counts=replace(counts, waiting=0),
+            deletes=True,
+            removals=_without_consent_first(leaving, consent_lost),
+        )
     doubtful = [staying[one.member.customer_id] for one in adds if one.member.customer_id in staying]
     if held:
         removals = [person for person in removals if person.customer_id in consent_lost]
@@ -177,14 +176,31 @@ def decide(
         counts=counts,
         creates=bool(adds) and (standing.remote_id is None or standing.foreign),
         replaces=standing.foreign and not held and bool(wanted),
-        removals=tuple(
-            sorted(removals, key=lambda one: (one.customer_id not in consent_lost, one.customer_id))
-        ),
+        removals=_without_consent_first(removals, consent_lost),
         urgent=tuple(urgent),
         doubtful=tuple(_doubtful(removals, urgent, wanted, delivered, key)),
         adds=tuple(adds),
         held=held,
     )
+
+
+def _change(wanted: Wanted, delivered: Iterable[DeliveredMember], consent_lost: Set[str], new: int) -> Change:
+    """What the brake judges. Whoever is being removed already was judged by an earlier run."""
+    there = {person.customer_id for person in delivered if person.state is not MemberState.REMOVING}
+    leaving = there.difference(wanted)
+    return Change(len(wanted), len(there), len(leaving), len(leaving & consent_lost), new)
+
+
+def _deletes_when_empty(capabilities: Capabilities, standing: Standing) -> bool:
+    """Where an audience needs people to be created or changed, its last people leave with it."""
+    keeps_empty = capabilities.creates_empty and not capabilities.minimum_after_change
+    return standing.remote_id is not None and not standing.foreign and not keeps_empty
+
+
+def _without_consent_first(
+    removals: Iterable[DeliveredMember], consent_lost: Set[str]
+) -> tuple[DeliveredMember, ...]:
+    return tuple(sorted(removals, key=lambda one: (one.customer_id not in consent_lost, one.customer_id)))
 
 
 def _split(
@@ -282,33 +298,6 @@ def _doubtful(
     return [person for person in delivered if person.state is not MemberState.REMOVING and is_taken(person)]
 
 
-def _reason_to_hold(standing: Standing, remote_name: str, as_of: date, counts: Counts, known: int) -> str:
-    """Why a person should look at this change first; empty when there is no need."""
-    if standing.foreign:
-        return (
-            f"Held: an audience named '{remote_name}' exists that was not made from this ledger, so nobody "
-            "knows whom it holds. Rename or delete it on the platform; or confirm, and it is deleted and "
-            "made anew."
-        )
-    if standing.newest_as_of is not None and as_of < standing.newest_as_of:
-        return (
-            f"Held: the audience was delivered as of {standing.newest_as_of} already, and {as_of} is older. "
-            "Deliver the newest state, or confirm to go back."
-        )
-    if standing.completed is None:
-        return ""
-    # Measured against the last completed delivery, so that a killed run cannot make the rest look large.
-    before = max(known, standing.completed)
-    for number, word in ((counts.leaving - counts.without_consent, "removed"), (counts.new, "added")):
-        if number > BRAKE_PEOPLE and number > BRAKE_SHARE * before:
-            return (
-                f"Held: {number:,} people would be {word}, and {before:,} are there now. More than "
-                f"{BRAKE_SHARE:.0%} and {BRAKE_PEOPLE:,} people at once need a confirmation: look at what "
-                "changed in the data or in the definition, then confirm."
-            )
-    return ""
-
-
 def _keys_of(capabilities: Capabilities) -> Keys:
     """What identifies a person on the platform by itself: one entry for each complete group."""
     groups = tuple(enumerate(capabilities.reachable_by))
@@ -321,7 +310,3 @@ def _keys_of(capabilities: Capabilities) -> Keys:
         ]
 
     return keys
-
-
-def _people(number: int) -> str:
-    return "1 person" if number == 1 else f"{number:,} people"

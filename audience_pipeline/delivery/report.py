@@ -60,10 +60,11 @@ class DeliveryReport:
         audience: PlatformAudience | None,
         delivered: int,
         batches: Sequence[Batch],
+        deleted: int,
         sentences: tuple[str, ...],
         platform_stopped: bool,
     ) -> DeliveryReport:
-        """The report on a delivery and its batches."""
+        """The report on a delivery, its batches and the people who were ``deleted`` with an audience."""
         reasons: Counter[str] = Counter()
         for batch in batches:
             reasons.update(batch.reasons)
@@ -77,7 +78,7 @@ class DeliveryReport:
             wanted=delivery.wanted,
             delivered=delivered,
             sent=delivery.sent,
-            removed=sum(one.rows for one in gone),
+            removed=deleted + sum(one.rows for one in gone),
             accepted=delivery.accepted,
             rejected=delivery.rejected,
             matched=delivery.matched,

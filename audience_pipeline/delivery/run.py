@@ -32,6 +32,7 @@ def sync(
     as_of: date,
     consent_lost: Set[str] = frozenset(),
     confirm: bool = False,
+    retired: bool = False,
     dry_run: bool = False,
     prefix: str = "",
     description: str = "",
@@ -51,6 +52,8 @@ def sync(
         as_of: the day of ``wanted``.
         consent_lost: customers who may not be there: never sent, and their removal is never held up.
         confirm: go on where the brake would hold.
+        retired: no definition asks for the audience any more, so nobody is wanted. As long as somebody is
+            there, it is held until confirmed; people without consent leave in any case.
         dry_run: only look and plan; neither the platform nor the ledger is changed.
         prefix: put before the name of the audience on the platform.
         description: shown on the platform.
@@ -59,8 +62,13 @@ def sync(
         clock: tells the time, with its zone.
 
     Raises:
+        ValueError: somebody is wanted in a retired audience.
         LedgerError: another run has been delivering to this account for too long.
     """
+    if retired and wanted:
+        raise ValueError(
+            f"The audience {audience!r} is retired, but {len(wanted):,} people are wanted in it."
+        )
     key = AudienceKey(client.capabilities.platform, client.account, audience)
     wanted = {customer: one for customer, one in wanted.items() if customer not in consent_lost}
     delivery = Delivery(uuid4().hex, key, as_of, clock(), wanted=len(wanted))
@@ -73,6 +81,7 @@ def sync(
         confirm,
         remote_name(prefix, audience, client.capabilities.name_length),
         description,
+        retired,
     )
     if dry_run:
         return run.preview()

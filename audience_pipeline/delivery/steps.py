@@ -6,28 +6,25 @@ that is killed anywhere leaves people marked as doubtful, and the next one sends
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from audience_pipeline.delivery.courier import Courier, Variant
-from audience_pipeline.delivery.figures import as_read
-from audience_pipeline.delivery.gather import Sight, look
-from audience_pipeline.delivery.plan import Plan, Standing, decide
-from audience_pipeline.delivery.recipients import Recipient, Wanted
+from audience_pipeline.delivery.attempt import Attempt
+from audience_pipeline.delivery.courier import Variant
+from audience_pipeline.delivery.plan import Plan
+from audience_pipeline.delivery.recipients import Recipient
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.records import (
     AudienceState,
     DeliveredMember,
-    Delivery,
     DeliveryState,
-    PlatformAudience,
+    MemberState,
 )
 from audience_pipeline.platforms.contract import (
-    AudienceClient,
     CredentialError,
+    Member,
     PlatformError,
-    RemoteAudience,
     TransientPlatformError,
 )
 
@@ -35,29 +32,8 @@ MOST_TURNS = 10
 
 
 @dataclass(slots=True)
-class Run:
+class Run(Attempt):
     """One delivery to one audience: gather, decide, apply, in turns until nothing is left."""
-
-    courier: Courier
-    delivery: Delivery
-    wanted: Wanted
-    consent_lost: Set[str]
-    confirm: bool
-    name: str
-    description: str
-    sight: Sight = field(default_factory=Sight)
-    known: PlatformAudience | None = None
-    remote: RemoteAudience | None = None
-    plan: Plan | None = None
-    """The first plan of the run: the one that a person sees, and that the brake judges."""
-    recreated: bool = False
-    retried: bool = False
-    sentences: list[str] = field(default_factory=list)
-
-    @property
-    def client(self) -> AudienceClient:
-        """The ad account that is delivered to."""
-        return self.courier.client
 
     def preview(self) -> DeliveryReport:
         """Look and plan; change nothing."""
@@ -96,10 +72,16 @@ class Run:
         self.delivery = replace(self.delivery, to_add=len(plan.adds), to_remove=len(plan.removals))
         with self.courier.ledger.begin() as connection:
             deliveries.put_delivery(connection, self.delivery)
+        if self.sight.gone and not self.sight.foreign:
+            again = ": it is made anew and everybody is sent again." if plan.creates else "."
+            self.sentences.append(f"The audience was gone from the platform{again}")
         if plan.replaces:
             self.client.delete(self.sight.foreign)
             self.sentences.append("The audience of this name that was there before was deleted.")
             self._put(self._to_create(), forget=True)
+        if plan.deletes:
+            self._delete_empty(plan)
+            plan = self._decide()
         if plan.urgent and self.known is not None and self.known.remote_id:
             self.courier.remove_early(self.known.remote_id, plan.urgent, plan.doubtful)
         for _ in range(MOST_TURNS):
@@ -167,12 +149,38 @@ class Run:
                     "matched people would be left. They stay until the audience grows."
                 )
             return False
+        if self.plan is not None and self.plan.held:
+            self.wanted = self._kept()
         self.client.delete(self.known.remote_id)
         self._put(self._to_create(), forget=True)
-        self.sentences.append(f"{reason}: the audience was deleted and made anew.")
+        self.sentences.append(f"{reason}: the audience was deleted to be made anew.")
+        self.deleted += len({one.customer_id for one in refused}.difference(self.wanted))
         self.recreated = True
         self._forget_failures()
         return True
+
+    def _kept(self) -> dict[str, Recipient]:
+        """Whom a held audience goes on holding: everybody who is there, but for those without consent."""
+        with self.courier.ledger.reading() as connection:
+            people = deliveries.members(connection, self.delivery.key)
+        there = {
+            one.customer_id: Recipient(Member(one.customer_id, one.identifiers), one.fingerprint)
+            for one in people
+            if one.state is not MemberState.REMOVING and one.customer_id not in self.consent_lost
+        }
+        return {customer: self.wanted.get(customer, as_sent) for customer, as_sent in there.items()}
+
+    def _delete_empty(self, plan: Plan) -> None:
+        if self.known is None or not self.known.remote_id:
+            return
+        self.client.delete(self.known.remote_id)
+        self._put(self._to_create(), forget=True)
+        self.emptied = True
+        self.deleted += plan.counts.leaving
+        self.sentences.append(
+            "Nobody is left for the audience: it was deleted, because "
+            f"{self.delivery.key.platform.value} keeps none that is empty."
+        )
 
     def _is_useless(self, least: int) -> bool:
         with self.courier.ledger.reading() as connection:
@@ -182,14 +190,6 @@ class Run:
         size = self.remote.size_high if self.remote is not None else None
         return size is not None and size < least
 
-    def _gather(self) -> None:
-        with self.courier.ledger.reading() as connection:
-            known = deliveries.audience(connection, self.delivery.key)
-        if known is not None:
-            self.name = known.remote_name
-        self.sight = look(self.client, known, self.name)
-        self.known, self.remote = self.sight.known, self.sight.remote
-
     def _commit_sight(self) -> None:
         if self.known is None or self.sight.foreign:
             return
@@ -197,40 +197,9 @@ class Run:
             self._put(self.known)
         elif self.known.remote_id is None:
             self._put(self.known, forget=True)
-        if self.sight.gone:
-            self.sentences.append(
-                "The audience was gone from the platform: it is made anew and everybody is sent again."
-            )
-
-    def _decide(self) -> Plan:
-        key, known = self.delivery.key, self.known
-        remote_id = known.remote_id if known is not None else None
-        with self.courier.ledger.reading() as connection:
-            people = deliveries.members(connection, key) if remote_id else []
-            completed = deliveries.completed(connection, key)
-            newest = deliveries.newest_as_of(connection, key)
-        watched = known is not None and known.state is AudienceState.ACTIVE
-        first = self.plan
-        return decide(
-            self.client.capabilities,
-            self.wanted,
-            people,
-            Standing(
-                remote_id=remote_id,
-                completed=completed.wanted if completed is not None and watched else None,
-                foreign=bool(self.sight.foreign) and first is None,
-                newest_as_of=newest,
-            ),
-            remote_name=self.name,
-            as_of=self.delivery.as_of,
-            now=self.courier.clock(),
-            consent_lost=self.consent_lost,
-            # What the first plan let through, the later ones of a run do not stop half-way.
-            confirmed=self.confirm or (first is not None and not first.held),
-        )
 
     def _outcome(self, plan: Plan) -> DeliveryState:
-        sent = self.courier.sequence > 0 or self.recreated
+        sent = self.courier.sequence > 0 or self.recreated or self.emptied
         with self.courier.ledger.reading() as connection:
             under_way = deliveries.under_way(connection, self.delivery.key)
         if sent:
@@ -247,57 +216,6 @@ class Run:
         if under_way or plan.counts.waiting:
             return DeliveryState.PROCESSING
         return DeliveryState.SETTLED if sent else DeliveryState.UNCHANGED
-
-    def _read(self) -> None:
-        if self.known is not None and self.known.remote_id:
-            self.remote = self.client.read(self.known.remote_id)
-
-    def _finish(self, state: DeliveryState, errors: Sequence[str]) -> None:
-        """Write down how it ended, and what the platform shows now."""
-        key, now = self.delivery.key, self.courier.clock()
-        done = state in (DeliveryState.SETTLED, DeliveryState.UNCHANGED, DeliveryState.PROCESSING)
-        with self.courier.ledger.begin() as connection:
-            counted = deliveries.counted(connection, self.delivery)
-            message = " ".join([*self.sentences, *self.courier.sentences, *errors])
-            self.delivery = replace(counted, finished_at=now, state=state, message=message)
-            deliveries.finish(connection, self.delivery)
-            if self.known is None or not self.known.remote_id:
-                return
-            if done:
-                self.known = replace(self.known, state=AudienceState.ACTIVE)
-            if self.remote is not None:
-                here = deliveries.delivered(connection, key)
-                self.known = as_read(self.known, self.remote, deliveries.uploads(connection, key), here, now)
-            deliveries.put_audience(connection, self.known)
-
-    def _report(
-        self, state: DeliveryState | None, errors: Sequence[str], *, stopped: bool = False
-    ) -> DeliveryReport:
-        with self.courier.ledger.reading() as connection:
-            here = deliveries.delivered(connection, self.delivery.key)
-            batches = deliveries.batches_of(connection, self.delivery.delivery_id)
-        return DeliveryReport.of(
-            self.delivery,
-            state,
-            plan=self.plan,
-            audience=self.known,
-            delivered=here,
-            batches=batches,
-            sentences=(*self.sentences, *self.courier.sentences, *errors),
-            platform_stopped=stopped,
-        )
-
-    def _to_create(self) -> PlatformAudience:
-        return PlatformAudience(
-            self.delivery.key, self.name, AudienceState.CREATING, self.courier.clock(), status="to be created"
-        )
-
-    def _put(self, known: PlatformAudience, *, forget: bool = False) -> None:
-        with self.courier.ledger.begin() as connection:
-            deliveries.put_audience(connection, known)
-            if forget:
-                deliveries.forget_members(connection, known.key)
-        self.known = known
 
 
 def _variant(person: DeliveredMember) -> Variant:

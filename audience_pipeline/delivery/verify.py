@@ -74,6 +74,9 @@ def verify(
 def _verify_one(
     ledger: Ledger, client: AudienceClient, known: PlatformAudience, now: datetime
 ) -> Iterator[str]:
+    if known.remote_id is None and known.state is AudienceState.ACTIVE:
+        # Deleted, because nobody was left for it: there is nothing to compare.
+        return
     if known.remote_id is None:
         yield "It was never created to the end: deliver it again."
         return

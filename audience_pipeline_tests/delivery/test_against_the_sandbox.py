@@ -157,6 +157,31 @@ def test_an_opt_out_from_a_small_tiktok_audience_takes_effect(sandbox, ledger) -
     assert held == emails_of([number for number in range(1_000) if number != 7])
 
 
+@pytest.mark.parametrize("name", CLIENTS)
+def test_an_audience_is_emptied_only_when_confirmed(sandbox, ledger, name) -> None:
+    client = CLIENTS[name](base_url=sandbox, access_token=f"sandbox-{name}-token", account="5234567890")
+    people = wanted(Platform(name), range(1_100))
+    first = sync(ledger, client, "old", people, as_of=DAY)
+    assert first.audience is not None
+    remote_id = str(first.audience.remote_id)
+
+    held = sync(ledger, client, "old", {}, as_of=DAY, retired=True, consent_lost={"c0007"})
+    left = emails_held(sandbox, name, remote_id)
+    confirmed = sync(ledger, client, "old", {}, as_of=DAY, retired=True, confirm=True)
+    after = sync(ledger, client, "old", {}, as_of=DAY, retired=True)
+
+    assert held.state is DeliveryState.HELD, held.text()
+    assert "no definition asks for it any more, and 1,099 people" in held.sentences[-1]
+    assert left == emails_of([number for number in range(1_100) if number != 7])
+    assert (confirmed.state, confirmed.removed) == (DeliveryState.SETTLED, 1_099), confirmed.text()
+    assert (after.state, after.sentences) == (DeliveryState.UNCHANGED, ()), after.text()
+    if client.capabilities.creates_empty:
+        assert emails_held(sandbox, name, remote_id) == []
+    else:
+        assert client.read(remote_id) is None
+        assert "it was deleted, because tiktok keeps none that is empty" in confirmed.sentences[0]
+
+
 def test_a_wrong_token_stops_the_platform_with_a_message_that_does_not_show_it(sandbox, ledger) -> None:
     client = MetaClient(base_url=sandbox, access_token="not-the-token", account="4234567890")
 

@@ -38,6 +38,7 @@ class Day:
     polls: int
     patience: int
     vanishes: bool
+    confirm: bool
 
 
 days = st.builds(
@@ -50,6 +51,7 @@ days = st.builds(
     polls=st.integers(0, 3),
     patience=st.sampled_from([0, 0, 5]),
     vanishes=st.sampled_from([False] * 7 + [True]),
+    confirm=st.booleans(),
 )
 
 
@@ -116,6 +118,7 @@ def deliver(tools, ledger, platform, clock, day: Day, as_of: date):
         wanted_on(tools, day),
         as_of=as_of,
         consent_lost={f"c{number}" for number in day.opted_out},
+        confirm=day.confirm,
         patience=day.patience,
         sleep=clock.sleep,
         clock=clock,
@@ -137,6 +140,19 @@ def check_ledger(ledger, wanted) -> None:
     }
 
 
+def check_the_brake(tools, ledger, platform, clock, day: Day, as_of: date) -> None:
+    """Without a confirmation a clean run stops for good reason only, and never for people without consent."""
+    wanted, before = wanted_on(tools, day), platform.members()
+
+    report = deliver(tools, ledger, platform, clock, replace(day, confirm=False), as_of)
+
+    after = platform.members()
+    assert {dict(payload)["meta_email"] for payload in after}.isdisjoint(emails_of(day.opted_out))
+    if report.state is DeliveryState.HELD:
+        assert "would empty the audience" in report.text()
+        assert after <= before | tools.payloads(wanted)
+
+
 def emails_of(opted_out) -> set[str]:
     return {f"{number}{variant}".ljust(64, "e") for number in opted_out for variant in range(3)}
 
@@ -153,15 +169,16 @@ def test_one_clean_run_after_any_history_makes_the_platform_exact(tools, history
             live_through(tools, ledger, platform, clock, day, DAY + timedelta(days=number))
             clock.pass_days(1)
         last, as_of = replace(history[-1], patience=10_000), DAY + timedelta(days=len(history))
+        check_the_brake(tools, ledger, platform, clock, last, as_of)
 
-        report = deliver(tools, ledger, platform, clock, last, as_of)
+        report = deliver(tools, ledger, platform, clock, replace(last, confirm=True), as_of)
 
         wanted = wanted_on(tools, last)
         assert platform.members() == tools.payloads(wanted), report.text()
         assert report.state in (DeliveryState.SETTLED, DeliveryState.UNCHANGED)
         if wanted or platform.audiences:
             check_ledger(ledger, wanted)
-        again = deliver(tools, ledger, platform, clock, last, as_of)
+        again = deliver(tools, ledger, platform, clock, replace(last, confirm=False), as_of)
         assert again.state is DeliveryState.UNCHANGED
 
 
@@ -178,8 +195,9 @@ def test_a_platform_that_refuses_to_shrink_holds_nobody_without_consent(tools, h
             live_through(tools, ledger, platform, clock, day, DAY + timedelta(days=number))
             clock.pass_days(1)
         last, as_of = replace(history[-1], patience=10_000), DAY + timedelta(days=len(history))
+        check_the_brake(tools, ledger, platform, clock, last, as_of)
 
-        report = deliver(tools, ledger, platform, clock, last, as_of)
+        report = deliver(tools, ledger, platform, clock, replace(last, confirm=True), as_of)
 
         wanted, held = wanted_on(tools, last), platform.members()
         assert tools.payloads(wanted) <= held, report.text()

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audience_pipeline.delivery.plan import Standing, decide
+from audience_pipeline.delivery.brake import Standing
+from audience_pipeline.delivery.plan import decide
 from audience_pipeline.delivery.recipients import fingerprint
 from audience_pipeline.ledger.records import DeliveredMember, MemberState
-from audience_pipeline.platforms.contract import META
+from audience_pipeline.platforms.contract import META, TIKTOK
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 DAY = NOW.date()
@@ -101,7 +102,7 @@ def test_whoever_lost_consent_is_removed_even_from_a_batch_that_is_being_process
 
 
 def test_people_without_consent_are_removed_first(tools) -> None:
-    made = plan({}, delivered(tools.people(range(3))), consent_lost={"c000002"})
+    made = plan({}, delivered(tools.people(range(3))), consent_lost={"c000002"}, confirmed=True)
 
     assert removed(made) == ["c000002", "c000000", "c000001"]
     assert made.counts.without_consent == 1
@@ -143,6 +144,151 @@ def test_the_brake_needs_a_large_share_and_a_large_number(tools, before, after, 
     assert bool(made.held) == held
 
 
+CONFIRM = "(`audiences sync --yes`, or `confirm: true` in the launch)."
+LOOK = f"Look at what changed in the data or in the definition, then confirm {CONFIRM}"
+
+
+@pytest.mark.parametrize("size", [1, 7, 2_000])
+def test_a_change_that_would_empty_an_audience_waits_whatever_its_size(tools, size) -> None:
+    there = delivered(tools.people(range(size)))
+
+    made = plan({}, there, Standing(remote_id="1", completed=size))
+
+    people = "1 person" if size == 1 else f"{size:,} people"
+    assert made.held == (
+        f"Held: it would empty the audience: {people} would be removed and nobody would be left. {LOOK}"
+    )
+    assert made.empty
+
+
+def test_a_change_that_would_replace_everybody_waits(tools) -> None:
+    standing = Standing(remote_id="1", completed=3)
+
+    made = plan(tools.people(range(10, 14)), delivered(tools.people(range(3))), standing)
+
+    assert "3 people would be removed and 4 people would take their place." in made.held
+    assert made.empty
+
+
+def test_the_last_people_without_consent_empty_an_audience_unasked(tools) -> None:
+    people = tools.people(range(3))
+
+    made = plan({}, delivered(people), Standing(remote_id="1", completed=3), consent_lost=set(people))
+
+    assert (made.held, len(made.removals)) == ("", 3)
+
+
+def test_a_small_audience_may_lose_all_but_one(tools) -> None:
+    standing = Standing(remote_id="1", completed=900)
+
+    made = plan(tools.people([0]), delivered(tools.people(range(900))), standing)
+
+    assert (made.held, len(made.removals)) == ("", 899)
+
+
+def test_whoever_is_being_removed_already_is_not_asked_about_again(tools) -> None:
+    there = delivered(tools.people(range(3)), state=MemberState.REMOVING, in_flight=True)
+
+    made = plan({}, there, Standing(remote_id="1", completed=0))
+
+    assert (made.held, made.counts.waiting) == ("", 3)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "held"),
+    [
+        (100, 200, True),
+        (100, 199, False),  # not doubled
+        (99, 198, False),  # 99 added
+        (10, 110, True),
+        (5, 60, False),  # young
+        (0, 100, True),  # emptied once, and now filled again
+        (0, 99, False),
+        (600, 1_200, True),
+    ],
+)
+def test_a_change_that_would_double_an_audience_waits_when_it_adds_a_hundred(
+    tools, before, after, held
+) -> None:
+    there = delivered(tools.people(range(before)))
+
+    made = plan(tools.people(range(after)), there, Standing(remote_id="1", completed=before))
+
+    assert bool(made.held) == held
+    assert bool(made.adds) != held
+
+
+def test_a_held_doubling_says_how_many_and_what_to_do(tools) -> None:
+    standing = Standing(remote_id="1", completed=100)
+
+    made = plan(tools.people(range(250)), delivered(tools.people(range(100))), standing)
+
+    assert made.held == (
+        "Held: it would at least double the audience: 150 people would be added, and 100 are there now. "
+        f"{LOOK}"
+    )
+
+
+def test_a_held_large_change_says_how_many_and_what_to_do(tools) -> None:
+    standing = Standing(remote_id="1", completed=3_000)
+
+    made = plan(tools.people(range(1_500)), delivered(tools.people(range(3_000))), standing)
+
+    assert made.held == (
+        "Held: 1,500 people would be removed, and 3,000 are there now, which is more than 30% and more than "
+        f"1,000 people at once. {LOOK}"
+    )
+
+
+def test_doubling_is_measured_against_the_last_completed_delivery(tools) -> None:
+    """A run that was killed after its removals leaves fewer people there."""
+    standing = Standing(remote_id="1", completed=400)
+
+    made = plan(tools.people(range(500)), delivered(tools.people(range(200))), standing)
+
+    assert (made.held, len(made.adds)) == ("", 300)
+
+
+@pytest.mark.parametrize("completed", [None, 3])
+def test_an_audience_that_no_definition_asks_for_is_held_but_for_people_without_consent(
+    tools, completed
+) -> None:
+    there = delivered(tools.people(range(3)))
+    standing = Standing(remote_id="1", completed=completed, retired=True)
+
+    made = plan({}, there, standing, consent_lost={"c000001"})
+    confirmed = plan({}, there, standing, consent_lost={"c000001"}, confirmed=True)
+
+    assert made.held == (
+        "Held: no definition asks for it any more, and 2 people would be removed. Confirm to empty it "
+        "(`audiences sync --yes`, or `confirm: true` in the launch), or restore the file of its definition."
+    )
+    assert removed(made) == ["c000001"]
+    assert (confirmed.held, len(confirmed.removals)) == ("", 3)
+
+
+def test_a_retired_audience_that_holds_nobody_asks_nothing(tools) -> None:
+    standing = Standing(remote_id="1", completed=3, retired=True)
+    people = tools.people(range(2))
+
+    assert plan({}, [], standing).held == ""
+    assert plan({}, delivered(people), standing, consent_lost=set(people)).held == ""
+
+
+def test_a_platform_that_keeps_no_empty_audience_has_it_deleted_with_its_last_people(tools) -> None:
+    there = delivered(tools.people(range(3)), state=MemberState.ADDING, in_flight=True)
+    standing, options = Standing(remote_id="1", completed=3), {"remote_name": "b", "as_of": DAY, "now": NOW}
+
+    held = decide(TIKTOK, {}, there, standing, **options)
+    made = decide(TIKTOK, {}, there, standing, confirmed=True, **options)
+    meta = decide(META, {}, there, standing, confirmed=True, **options)
+
+    assert (held.deletes, made.deletes, meta.deletes) == (False, True, False)
+    assert (len(made.removals), made.counts.leaving, made.counts.waiting, made.urgent) == (3, 3, 0, ())
+    assert "The audience is deleted: the platform keeps no audience that is empty." in made.text()
+    assert made.as_dict()["deletes"]
+
+
 def test_the_first_fill_is_never_held(tools) -> None:
     made = plan(tools.people(range(5_000)), delivered(tools.people(range(10))), Standing(remote_id="1"))
 
@@ -156,7 +302,7 @@ def test_a_held_plan_still_removes_people_without_consent(tools) -> None:
     made = plan({}, there, standing, consent_lost={"c000007"})
     confirmed = plan({}, there, standing, consent_lost={"c000007"}, confirmed=True)
 
-    assert "3,999 people would be removed, and 4,000 are there now" in made.held
+    assert "3,999 people would be removed and nobody would be left" in made.held
     assert (removed(made), made.adds) == (["c000007"], ())
     assert len(confirmed.removals) == 4_000
 
@@ -199,7 +345,7 @@ identities = st.dictionaries(
 def test_applying_a_plan_to_what_is_there_gives_what_is_wanted(tools, wanted, there) -> None:
     wanted, there = tools.wanted(wanted), tools.wanted(there)
 
-    made = plan(wanted, delivered(there))
+    made = plan(wanted, delivered(there), confirmed=True)
 
     after = {(customer, one.fingerprint) for customer, one in there.items()}
     after -= {(one.customer_id, one.fingerprint) for one in made.removals}

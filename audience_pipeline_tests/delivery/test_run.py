@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from audience_pipeline.delivery.run import sync
+from audience_pipeline.delivery.verify import verify
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.records import BatchState, DeliveryState
 from audience_pipeline.platforms.contract import (
@@ -326,6 +327,73 @@ def test_a_large_change_waits_for_a_confirmation_but_an_opt_out_does_not(deliver
     assert platform.members() == tools.payloads(fewer)
 
 
+def test_an_audience_of_three_is_emptied_only_when_confirmed(deliver, tools) -> None:
+    platform, people = tools.platform(tools.small()), tools.people(range(3))
+    deliver(platform, "best", people)
+
+    held = deliver(platform, "best", {}, consent_lost={"c000002"})
+    left = platform.members()
+    confirmed = deliver(platform, "best", {}, consent_lost={"c000002"}, confirm=True)
+    after = deliver(platform, "best", {}, consent_lost={"c000002"})
+
+    assert (held.state, held.removed) == (DeliveryState.HELD, 1)
+    assert "2 people would be removed and nobody would be left" in held.sentences[-1]
+    assert left == tools.payloads(tools.people(range(2)))
+    assert (confirmed.state, confirmed.removed, after.state) == (
+        DeliveryState.SETTLED,
+        2,
+        DeliveryState.UNCHANGED,
+    )
+    assert platform.members() == set()
+
+
+def test_a_confirmed_emptying_that_is_still_processed_does_not_ask_again(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    deliver(platform, "best", tools.people(range(3)))
+    platform.polls = 4
+    first = deliver(platform, "best", {}, confirm=True, patience=0)
+
+    second = deliver(platform, "best", {}, patience=0)
+
+    assert (first.state, second.state) == (DeliveryState.PROCESSING, DeliveryState.PROCESSING)
+
+
+def test_an_audience_that_no_definition_asks_for_is_kept_until_confirmed(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    deliver(platform, "old", tools.people(range(4)))
+
+    planned = deliver(platform, "old", {}, retired=True, dry_run=True)
+    held = deliver(platform, "old", {}, retired=True, consent_lost={"c000003"})
+    left = platform.members()
+    confirmed = deliver(platform, "old", {}, retired=True, confirm=True)
+    after = deliver(platform, "old", {}, retired=True)
+
+    assert planned.plan is not None
+    assert "4 people would be removed" in planned.plan.held
+    assert held.state is DeliveryState.HELD
+    assert "no definition asks for it any more, and 3 people would be removed" in held.sentences[-1]
+    assert left == tools.payloads(tools.people(range(3)))
+    assert (confirmed.state, after.state) == (DeliveryState.SETTLED, DeliveryState.UNCHANGED)
+    assert platform.members() == set()
+
+
+def test_nobody_can_be_wanted_in_a_retired_audience(deliver, tools) -> None:
+    with pytest.raises(ValueError, match="'old' is retired, but 2 people are wanted"):
+        deliver(tools.platform(), "old", tools.people(range(2)), retired=True)
+
+
+def test_an_audience_that_vanished_is_not_said_to_be_made_anew_for_nobody(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    deliver(platform, "best", tools.people(range(2)))
+    platform.audiences.clear()
+
+    report = deliver(platform, "best", {})
+
+    assert (report.state, report.delivered) == (DeliveryState.UNCHANGED, 0)
+    assert report.sentences == ("The audience was gone from the platform.",)
+    assert platform.audiences == {}
+
+
 def test_a_large_change_that_was_let_through_is_finished_after_a_kill(deliver, tools) -> None:
     platform = tools.platform()
     deliver(platform, "best", tools.people(range(5_000)))
@@ -425,6 +493,98 @@ def test_a_refused_shrink_with_people_without_consent_makes_the_audience_anew(
     assert report.state is DeliveryState.SETTLED
     assert "1 people without consent" in report.sentences[0]
     assert stubborn.members() == tools.payloads(fewer)
+
+
+DELETED = "Nobody is left for the audience: it was deleted, because meta keeps none that is empty."
+
+
+@pytest.mark.parametrize("size", [2, 9])
+def test_where_no_audience_is_kept_empty_a_confirmed_emptying_deletes_it_and_says_so(
+    deliver, tools, stubborn, size
+) -> None:
+    deliver(stubborn, "best", tools.people(range(size)))
+    stubborn.calls.clear()
+
+    held = deliver(stubborn, "best", {})
+    left = len(stubborn.members())
+    report = deliver(stubborn, "best", {}, confirm=True)
+    after = deliver(stubborn, "best", {})
+
+    assert (held.state, left) == (DeliveryState.HELD, size)
+    assert (report.state, report.removed, report.delivered) == (DeliveryState.SETTLED, size, 0)
+    assert report.sentences == (DELETED,)
+    assert stubborn.sent() == ["delete"]
+    assert (after.state, after.sentences, stubborn.audiences) == (DeliveryState.UNCHANGED, (), {})
+
+
+def test_where_no_audience_is_kept_empty_the_last_people_without_consent_leave_with_it(
+    deliver, tools, stubborn
+) -> None:
+    people = tools.people(range(5))
+    stubborn.polls = 9
+    deliver(stubborn, "best", people, patience=0)
+
+    report = deliver(stubborn, "best", people, consent_lost=set(people), patience=0)
+
+    assert (report.state, report.sentences) == (DeliveryState.SETTLED, (DELETED,))
+    assert stubborn.audiences == {}
+
+
+def test_an_audience_deleted_for_want_of_people_is_made_anew_when_somebody_is_wanted(
+    deliver, tools, stubborn
+) -> None:
+    deliver(stubborn, "best", tools.people(range(5)))
+    deliver(stubborn, "best", {}, confirm=True)
+
+    report = deliver(stubborn, "best", tools.people(range(7)))
+
+    assert (report.state, report.delivered) == (DeliveryState.SETTLED, 7)
+    assert stubborn.members() == tools.payloads(tools.people(range(7)))
+
+
+@pytest.mark.parametrize("point", ["before delete", "after delete"])
+def test_a_deletion_that_is_interrupted_is_finished_by_the_next_confirmed_run(
+    deliver, tools, stubborn, ledger, clock, point
+) -> None:
+    deliver(stubborn, "best", tools.people(range(5)))
+    stubborn.fault = tools.fails_once(point, Killed())
+    with pytest.raises(Killed):
+        deliver(stubborn, "best", {}, confirm=True)
+
+    report = deliver(stubborn, "best", {}, confirm=True)
+
+    assert report.ok
+    assert (report.delivered, stubborn.audiences) == (0, {})
+    assert verify(ledger, stubborn, clock=clock).gaps == ()
+
+
+def test_somebody_elses_audience_of_the_name_of_a_deleted_one_is_not_taken_over(
+    deliver, tools, stubborn
+) -> None:
+    deliver(stubborn, "best", tools.people(range(5)))
+    deliver(stubborn, "best", {}, confirm=True)
+    stubborn.create_with("shop best", [one.member for one in tools.people([77]).values()])
+
+    nobody = deliver(stubborn, "best", {})
+    somebody = deliver(stubborn, "best", tools.people(range(5)))
+
+    assert (nobody.state, somebody.state) == (DeliveryState.UNCHANGED, DeliveryState.HELD)
+    assert "not made from this ledger" in somebody.sentences[-1]
+    assert stubborn.members() == tools.payloads(tools.people([77]))
+
+
+def test_a_held_audience_that_must_be_made_anew_keeps_everybody_with_consent(
+    deliver, tools, stubborn
+) -> None:
+    deliver(stubborn, "best", tools.people(range(4)))
+
+    first = deliver(stubborn, "best", {}, consent_lost={"c000003"})
+    second = deliver(stubborn, "best", {}, consent_lost={"c000003"})
+
+    assert (first.state, second.state) == (DeliveryState.HELD, DeliveryState.HELD)
+    assert "deleted to be made anew" in first.sentences[0]
+    assert (first.removed, first.delivered) == (1, 3)
+    assert stubborn.members() == tools.payloads(tools.people(range(3)))
 
 
 def test_an_audience_too_small_to_be_used_is_made_anew_when_it_changes(deliver, tools, stubborn) -> None:

@@ -133,6 +133,20 @@ def test_the_status_has_a_row_for_each_audience_and_platform(deliver, tools, led
     assert [row.audience for row in status(ledger, "second")] == ["second"]
 
 
+def test_an_audience_deleted_for_want_of_people_is_no_gap_and_is_shown_as_such(
+    deliver, tools, ledger, sentences
+) -> None:
+    platform = tools.platform(tools.small(creates_empty=False))
+    deliver(platform, "best", tools.people(range(5)))
+    deliver(platform, "best", {}, confirm=True)
+
+    (row,) = status(ledger)
+
+    assert sentences(platform) == []
+    assert (row.remote_id, row.state, row.status) == (None, "settled", "not there, because nobody is wanted")
+    assert (row.wanted, row.sent, row.matched, row.match_rate) == (0, 0, "-", "-")
+
+
 def test_the_status_keeps_its_figures_when_a_later_delivery_sends_nothing(deliver, tools, ledger) -> None:
     platform = tools.platform(tools.small())
     deliver(platform, "best", tools.people(range(5)))
