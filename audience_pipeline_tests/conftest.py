@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 
@@ -62,9 +63,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     ]
     if absent:
         terminalreporter.write_line(
-            f"{len(absent)} tests were skipped because the shared data is absent (AUDIENCE_SHARED_DATA).",
+            f"Tests skipped because the shared data is absent (AUDIENCE_SHARED_DATA): {len(absent)}.",
             yellow=True,
         )
+
+
+@pytest.fixture(autouse=True)
+def no_instance_of_an_earlier_test() -> Iterator[None]:
+    """An instance of Dagster that is entered twice stays behind, closed, and the next graph cannot load."""
+    if "dagster" not in sys.modules:
+        yield
+        return
+    from dagster._core.storage.defs_state.base import set_defs_state_storage
+
+    with set_defs_state_storage(None):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,80 @@
+"""A demo that is killed in the middle and started again ends like one that was left alone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from audience_pipeline_tests.end_to_end.runs import CUSTOMERS_OPTION, Demo, Place, lasting
+
+pytestmark = pytest.mark.xdist_group("demo")
+MOMENTS = (
+    ("lake/consent_events/[!0]*.parquet", 0.3),
+    ("lake/.work/dbt/dbt.log", 1.5),
+    ("mlflow/mlflow.db", 4.0),
+    ("sandbox/address", 2.0),
+)
+"""Which file of the workspace appears, and how many seconds later: landing, dbt, training, delivery."""
+PATIENCE = 240.0
+
+
+def start_and_kill(place: Place, file: str, seconds: float) -> None:
+    """Start the demo and kill it (not those whom it has started) some time after ``file`` is first there."""
+    assert not list(place.workspace.glob(file)), "an earlier run came as far"
+    with place.start("demo", "--dir", place.workspace, *CUSTOMERS_OPTION, "--json") as process:
+        threading.Thread(target=process.stderr.read, daemon=True).start()
+        until = time.monotonic() + PATIENCE
+        while not list(place.workspace.glob(file)):
+            assert process.poll() is None, f"it ended before {file} was there"
+            assert time.monotonic() < until, f"{file} was not there after {PATIENCE:.0f} s"
+            time.sleep(0.01)
+        time.sleep(seconds)
+        assert process.poll() is None, f"it was done before it could be killed after {file}"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+@pytest.fixture(scope="module")
+def survivor(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Killed four times, then left alone."""
+    place = Place(tmp_path_factory.mktemp("killed"))
+    for file, seconds in MOMENTS:
+        start_and_kill(place, file, seconds)
+    return place.demo(*CUSTOMERS_OPTION)
+
+
+def test_it_reports_what_an_undisturbed_run_reports(demo: Demo, survivor: Demo) -> None:
+    assert survivor.report["changed"] is True
+    assert lasting(survivor.report) == lasting(demo.report)
+
+
+def test_its_lake_holds_the_same_files_with_the_same_rows(demo: Demo, survivor: Demo) -> None:
+    assert set(survivor.lake) == set(demo.lake)
+    different = [name for name, digest in survivor.lake.items() if demo.lake[name] != digest]
+    for name in different:
+        if name.endswith(".parquet"):
+            assert_frame_equal(
+                pl.read_parquet(survivor.place.lake / name), pl.read_parquet(demo.place.lake / name)
+            )
+    assert [name for name in different if not name.endswith(".parquet")] == []
+
+
+def test_no_audience_was_made_twice(demo: Demo, survivor: Demo) -> None:
+    names = [(row["platform"], row["remote_name"]) for row in survivor.report["deliveries"]]
+
+    assert len(names) == len(set(names)) == len(demo.report["deliveries"])
+
+
+def test_it_leaves_no_half_written_file(survivor: Demo) -> None:
+    lake: Path = survivor.place.lake
+    kept = [str(path.relative_to(lake)) for path in lake.rglob("*") if path.name.endswith(".partial")]
+
+    assert kept == []
+    assert subprocess.run(["pgrep", "-f", str(survivor.place.root)], check=False).returncode == 1
