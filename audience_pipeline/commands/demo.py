@@ -45,7 +45,6 @@ from audience_pipeline.commands.report import gather
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
 from audience_pipeline.commands.tables import show
-from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.settings import Settings, SettingsError
 
 
@@ -201,6 +200,8 @@ HISTORY_DAYS = 365 + 90
 
 def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
     """From landed rows to memberships; where the history allows it, also what was predicted a year ago."""
+    from audience_pipeline.defs.calendar import AsOfCalendar
+
     calendar = AsOfCalendar.of(settings)
     with clock.stage("orders and activity (dbt)") as step:
         marts = ["stg_transactions", "stg_activity", "orders", "customer_activity"]
