@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
-from audience_pipeline.commands import audiences, demo, flow, ltv, sandboxes, ui
+from audience_pipeline.commands import audiences, console, demo, flow, ltv, sandboxes, ui
 
 app = typer.Typer(
     name="audience-pipeline",
@@ -24,5 +26,23 @@ app.command()(ui.ui)
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line; what goes wrong outside our hands ends in one sentence and exit code 1."""
+    from sqlalchemy.exc import OperationalError
+
+    from audience_pipeline.ledger.database import LedgerError
+
+    try:
+        app()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        console.err.print(f"Error: {where}{error.strerror or error}", markup=False, soft_wrap=True)
+    except OperationalError as error:
+        # The statement and its parameters are left out: they may hold hashes of people.
+        console.err.print(f"Error: a database cannot be used: {error.orig}", markup=False, soft_wrap=True)
+    except LedgerError as error:
+        console.err.print(f"Error: {error}", markup=False, soft_wrap=True)
+    except KeyboardInterrupt:
+        console.err.print("Stopped. Run the same command again: it goes on where it was.")
+    else:
+        return
+    sys.exit(1)

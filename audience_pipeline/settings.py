@@ -216,6 +216,8 @@ def read_config(path: Path) -> Config:
         raise SettingsError(f"{path}, line {line}: this is not valid YAML ({error.problem})") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"{path}: cannot be read as UTF-8 YAML") from error
+    except ValueError as error:
+        raise SettingsError(f"{path}: a value is no valid date or number ({error})") from error
     if loaded is None:
         return Config()
     if not isinstance(loaded, dict):
@@ -244,7 +246,7 @@ def _threads(given: str | None) -> int:
 def write_config(path: Path, config: Config) -> None:
     """Write ``audience.yaml`` whole, then rename; only what differs from the defaults is written."""
     text = yaml.safe_dump(config.model_dump(mode="json", exclude_defaults=True), sort_keys=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)

@@ -13,6 +13,31 @@ REASONS = ("holdout", "opted_out", "no_consent", "no_identifier")
 """Why somebody is not sent, in the order in which the reasons are looked for."""
 
 
+def opted_out(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities) -> pl.Series:
+    """Customers who may not be anywhere on a platform: they said so, or share an address with one.
+
+    A platform knows people by single identifiers: whoever opted out would come back through the row of a
+    customer with the same e-mail address or phone number. So the opt-out wins.
+
+    Args:
+        identifiers: one row per customer, with the columns that ``capabilities`` names.
+        consent: one row per customer: ``opted_out``, ``opted_out_<platform>``.
+        capabilities: the platform.
+
+    Returns:
+        Customer ids, each once, sorted.
+    """
+    platform = capabilities.platform.value
+    denied = consent.filter(pl.col("opted_out") | pl.col(f"opted_out_{platform}")).select("customer_id")
+    refused = [denied]
+    for group in capabilities.reachable_by:
+        if len(group) == 1:
+            known = identifiers.select("customer_id", *group).drop_nulls()
+            theirs = known.join(denied, on="customer_id", how="semi")
+            refused.append(known.join(theirs, on=list(group), how="semi").select("customer_id"))
+    return pl.concat(refused)["customer_id"].unique().sort()
+
+
 def eligibility(
     members: pl.DataFrame, identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities
 ) -> pl.DataFrame:
@@ -32,6 +57,7 @@ def eligibility(
         ``REASONS`` that applies, null for the eligible.
     """
     platform = capabilities.platform.value
+    refused = opted_out(identifiers, consent, capabilities)
     columns = sorted({column for group in capabilities.reachable_by for column in group})
     reachable = reduce(
         or_,
@@ -42,14 +68,13 @@ def eligibility(
     )
     allowed = consent.select(
         "customer_id",
-        (pl.col("opted_out") | pl.col(f"opted_out_{platform}")).alias("_opted_out"),
         pl.col(f"advertising_{platform}").alias("_allowed"),
     )
     found = identifiers.select("customer_id", *columns)
     reason = (
         pl.when(pl.col("holdout").fill_null(value=True))
         .then(pl.lit("holdout"))
-        .when(pl.col("_opted_out").fill_null(value=False))
+        .when(pl.col("customer_id").is_in(refused.implode()))
         .then(pl.lit("opted_out"))
         .when(~pl.col("_allowed").fill_null(value=False))
         .then(pl.lit("no_consent"))

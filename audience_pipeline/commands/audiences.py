@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,6 +24,9 @@ from audience_pipeline.commands.tables import delivery_tables, number
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
 
+if TYPE_CHECKING:
+    from audience_pipeline.audiences.definition import Definitions
+
 app = typer.Typer(no_args_is_help=True, help="Audiences: list, validate, preview, sync, status.")
 
 
@@ -33,8 +36,8 @@ def list_audiences(directory: DirOption = None, as_json: JsonOption = False) -> 
 
     Example: audience-pipeline audiences list
     """
-    definitions = _definitions(workspace(directory))
-    rows = [
+    definitions = check_definitions(workspace(directory))
+    rows: list[dict[str, Any]] = [
         {
             "name": audience.name,
             "platforms": [platform.value for platform in audience.platforms],
@@ -63,7 +66,8 @@ def list_audiences(directory: DirOption = None, as_json: JsonOption = False) -> 
     )
 
 
-def _definitions(settings: Settings) -> Any:
+def check_definitions(settings: Settings) -> Definitions:
+    """The audiences of a workspace; their mistakes end the command as wrong usage."""
     from audience_pipeline.audiences.definition import DefinitionErrors, load_definitions
 
     try:
@@ -124,7 +128,7 @@ def preview(
     from audience_pipeline.defs.storage import table_path
 
     settings = workspace(directory)
-    definitions = _definitions(settings)
+    definitions = check_definitions(settings)
     if name not in definitions.names:
         fail(f"no audience is called {name}; there are {', '.join(definitions.names)}", 2)
     day = as_of.date().isoformat() if as_of else _newest(settings)
@@ -206,7 +210,7 @@ def sync(
     Example: audience-pipeline audiences sync high_predicted_ltv --platform meta --dry-run
     """
     settings = workspace(directory)
-    if unknown := sorted(set(names or []) - set(_definitions(settings).names)):
+    if unknown := sorted(set(names or []) - set(check_definitions(settings).names)):
         fail(f"no audience is called {', '.join(unknown)}", 2)
     chosen = [f"{one.value}/audience_sync" for one in (platform or list(Platform))]
     config = {
@@ -227,7 +231,8 @@ def sync(
     if as_json:
         print_json({"deliveries": reports, "not_configured": missing})
     else:
-        out.print(_reports_table(reports, dry_run=dry_run))
+        if reports:
+            out.print(_reports_table(reports, dry_run=dry_run))
         for sentence in [*missing, *_not_evaluated(ran, chosen)]:
             out.print(sentence, highlight=False)
     if missing or any(report["state"] in {"failed", "incomplete", "held"} for report in reports):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,13 +12,14 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from audience_pipeline.settings import CONFIG_NAME, PROJECT_ROOT, Settings, SettingsError, read_config
 
-_WIDE = None if sys.stdout.isatty() else 132
-"""In a file or a pipe tables take the width that they need; a terminal says its own."""
+_WIDE = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 132
+"""In a file or a pipe tables take the width that they need; a terminal, or COLUMNS, says its own."""
 out = Console(width=_WIDE)
 """Results."""
 err = Console(stderr=True)
@@ -37,17 +39,13 @@ DirOption = Annotated[
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Print one clear sentence and end with ``code``: 1 failed, 2 wrong usage."""
-    err.print(f"[bold red]Error:[/] {_escape(message)}", highlight=False, soft_wrap=True)
+    err.print(f"[bold red]Error:[/] {escape(message)}", highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
 
 def note(message: str) -> None:
     """Print a notice beside the results."""
-    err.print(_escape(message), highlight=False, soft_wrap=True)
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
+    err.print(escape(message), highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:
@@ -55,15 +53,23 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, default=str, ensure_ascii=False))
 
 
+SHORT_TEXT = 9
+"""Characters that a column of text keeps in a narrow terminal."""
+
+
 def table(title: str, columns: dict[str, str], rows: Sequence[tuple[str, ...]], caption: str = "") -> Table:
     """A table; ``columns`` maps a heading to ``left`` or ``right``."""
     made = Table(
         title=title, title_justify="left", title_style="bold", caption=caption, caption_justify="left"
     )
-    for heading, side in columns.items():
-        made.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for index, (heading, side) in enumerate(columns.items()):
+        if side == "right":
+            made.add_column(heading, justify="right", no_wrap=True, overflow="crop")
+        else:
+            longest = max((len(row[index]) for row in rows), default=0)
+            made.add_column(heading, overflow="fold", min_width=min(longest, SHORT_TEXT))
     for row in rows:
-        made.add_row(*row)
+        made.add_row(*(escape(cell) for cell in row))
     return made
 
 
@@ -89,8 +95,6 @@ def workspace(directory: Path | None, *, demos: bool = True) -> Settings:
         directory: what the user said.
         demos: whether a demo may be meant where nothing was said. Real data must not land in one.
     """
-    import os
-
     try:
         if directory is not None:
             config = directory / CONFIG_NAME

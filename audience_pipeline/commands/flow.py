@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from audience_pipeline.commands.audiences import check_definitions
 from audience_pipeline.commands.console import (
     DirOption,
     JsonOption,
@@ -80,14 +81,35 @@ def ingest(
         raise typer.Exit(1)
 
 
-def newest_as_of(settings: Settings) -> date:
-    """The newest as-of date of the workspace: the day of its data that was complete last."""
-    from audience_pipeline.defs.calendar import AsOfCalendar
+QUIET_DAYS = 3
+"""Days without transactions after which somebody should know."""
 
+
+def newest_as_of(settings: Settings) -> date:
+    """The newest as-of date that the workspace has transactions for."""
+    from audience_pipeline.defs.calendar import AsOfCalendar
+    from audience_pipeline.ledger import landings
+    from audience_pipeline.ledger.database import Ledger
+
+    if not settings.home.is_dir():
+        fail(
+            f"{settings.home}: there is no workspace; audience-pipeline ingest transactions FILE makes one", 2
+        )
+    ledger = Ledger.open(settings.ledger_url)
+    try:
+        landed = landings.committed(ledger, Kind.TRANSACTIONS)
+    finally:
+        ledger.close()
+    last = max((one.last_date for one in landed if one.last_date), default=None)
+    if last is None:
+        fail("no transactions have landed yet: run audience-pipeline ingest transactions FILE first")
     newest = AsOfCalendar.of(settings).newest_day()
     if newest is None:
         fail(f"no as-of date exists yet: the calendar of {settings.home.name} begins today or later")
-    return newest
+    gap = (newest - last).days
+    if gap > QUIET_DAYS:
+        note(f"The transactions end on {last}, {gap} days before the newest as-of date {newest}.")
+    return min(newest, last)
 
 
 def refresh(
@@ -103,6 +125,7 @@ def refresh(
     Example: audience-pipeline refresh --as-of 2026-10-31
     """
     settings = workspace(directory)
+    check_definitions(settings)
     newest = newest_as_of(settings)
     day = as_of.date() if as_of else newest
     first = settings.config.calendar.first_day
@@ -133,8 +156,8 @@ def refresh(
         return
     out.print(
         f"As of {day}: {result['customers']} customers, {result['memberships']} memberships in "
-        f"{result['audiences']} audiences. This command sends nothing: audience-pipeline audiences sync does, "
-        "and Dagster where it runs.",
+        f"{result['audiences']} audiences. This command sends nothing; audience-pipeline audiences "
+        "sync does, and Dagster where it runs.",
         highlight=False,
     )
     for check in ran.failed_checks:
@@ -158,6 +181,7 @@ def train(
     from audience_pipeline.defs.calendar import AsOfCalendar
 
     settings = workspace(directory)
+    newest_as_of(settings)
     newest = AsOfCalendar.of(settings).newest_month()
     if newest is None:
         fail(f"no month is complete yet: the calendar of {settings.home.name} has just begun")

@@ -53,7 +53,9 @@ class Ran:
 
 def prepare_instance(settings: Settings) -> None:
     """Create Dagster's own storage in the workspace and make it the one that this process uses."""
-    settings.dagster_home.mkdir(parents=True, exist_ok=True)
+    # What is known of people is nobody else's business on this machine.
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    settings.dagster_home.mkdir(exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
     if not config.is_file():
         config.write_text(INSTANCE_CONFIG, encoding="utf-8")

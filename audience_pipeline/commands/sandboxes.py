@@ -80,7 +80,7 @@ def sandbox(
 
     Tokens: sandbox-meta-token, sandbox-google-token, sandbox-tiktok-token; any account id.
 
-    Example: audience-pipeline sandbox --port 8790 --population .demo/shop/input/population.parquet
+    Example: audience-pipeline sandbox --port 8790 --population .demo/shop/input/truth/population.parquet
     """
     from audience_pipeline.sandbox.server import run
 

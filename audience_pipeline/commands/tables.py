@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
-from audience_pipeline.commands.console import table
+from audience_pipeline.commands.console import out, table
 
 Row = tuple[str, ...]
+CONSTANT = "global mean"
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -117,7 +118,7 @@ def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Itera
         f"How good the predictions are: 12-month LTV, {age} days after the first order",
         {
             "forecast": "left",
-            "mean error": "right",
+            "mean absolute error": "right",
             "within 30 %": "right",
             "ranking (Gini)": "right",
             "error per decile": "right",
@@ -128,14 +129,17 @@ def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Itera
                 str(row["forecast"]),
                 number(row["mae"], 2),
                 percent(row["within_30"], 1),
-                number(row["gini"], 3),
-                percent(row["decile_mape"], 1),
+                # A constant ranks nobody; what its folds differ by is no skill.
+                number(None if row["forecast"] == CONSTANT else row["gini"], 3),
+                percent(None if row["forecast"] == CONSTANT else row["decile_mape"], 1),
                 number(row["total_ratio"], 3),
             )
             for row in shown
         ],
         caption=(
-            f"{summary['evaluated_customers']:,} customers, each predicted by models that never saw them; "
+            f"{summary['evaluated_customers']:,} customers whose first year is over, each predicted by "
+            "models that never saw them (who first appears in the first 90 days may have bought before, "
+            "and is left out where enough others remain); "
             f"amounts in {unit}. predicted_ltv is the mean (for sums and bids), likely_ltv the value most "
             "often within 30 %."
         ),
@@ -203,6 +207,25 @@ def segments_table(segments: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
+LESS_WANTED = ("held out", "accepted", "rejected")
+"""Columns that a narrow terminal goes without; --json has them."""
+NARROW, VERY_NARROW = 124, 96
+
+
+def _fitting(title: str, columns: dict[str, str], rows: Sequence[Row], caption: str) -> Table:
+    if out.width >= NARROW:
+        return table(title, columns, rows, caption)
+    less_wanted = (*LESS_WANTED, "may be sent") if out.width < VERY_NARROW else LESS_WANTED
+    kept = [index for index, name in enumerate(columns) if name not in less_wanted]
+    names = list(columns)
+    return table(
+        title,
+        {names[index]: columns[names[index]] for index in kept},
+        [tuple(row[index] for index in kept) for row in rows],
+        caption,
+    )
+
+
 def delivery_tables(
     audiences: Sequence[Mapping[str, Any]], deliveries: Sequence[Mapping[str, Any]]
 ) -> Iterator[Table]:
@@ -230,11 +253,18 @@ def delivery_tables(
         )
     delivered = {row["audience"] for row in deliveries}
     rows += [
-        (name, number(size["members"]), number(size["holdout"]), "none", *("-",) * 6, "nobody to send")
+        (
+            name,
+            number(size["members"]),
+            number(size["holdout"]),
+            "none",
+            *("-",) * 6,
+            "nobody to send" if not size["members"] else "never delivered",
+        )
         for name, size in sizes.items()
         if name not in delivered
     ]
-    yield table(
+    yield _fitting(
         "Audiences, and proof of arrival",
         {
             "audience": "left",
@@ -251,8 +281,9 @@ def delivery_tables(
         },
         rows,
         caption=(
-            "Members may be sent when they consented, have an identifier that the platform takes and are not "
-            "held out. Meta states sizes as bounds and Google a rate; TikTok's rate is matched over sent."
+            "Members may be sent when they consented, or live where silence allows it, have an identifier "
+            "that the platform takes and are not held out. Meta states sizes as bounds and Google a rate; "
+            "TikTok's rate is matched over sent."
         ),
     )
     notes = [

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -49,3 +50,9 @@ def note_consent_sent(lake: Path, platform: str, sequence: int) -> None:
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps({**consent_sent(lake), platform: sequence}), encoding="utf-8")
         partial.replace(path)
+
+
+def last_order_day(orders: pl.LazyFrame) -> date:
+    """The last day of the data: no window that reaches beyond it is over."""
+    last = orders.select(pl.col("order_date").max()).collect(engine="streaming").item()
+    return last if isinstance(last, date) else date.max

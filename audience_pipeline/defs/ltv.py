@@ -11,6 +11,7 @@ import polars as pl
 
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import PREDICTIONS
+from audience_pipeline.defs.lake import last_order_day
 from audience_pipeline.defs.pictures import picture, small_table
 from audience_pipeline.defs.quality import validate
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence, table_path
@@ -63,9 +64,9 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the
         last day of the month. Registered in MLflow, where the newest is the champion.
         """
-        as_of = calendar.month_end(context.partition_key)
+        as_of = min(calendar.month_end(context.partition_key), last_order_day(orders))
         recipe = registry.recipe_of(orders, as_of, customer_activity, seed=SEED)
-        prepare_registry(settings)
+        registry.prepare(settings.mlflow_uri)
         known = registry.adopt(settings.mlflow_uri, recipe)
         if known is not None:
             return _trained(
@@ -110,7 +111,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         is. Money in the shop's currency. Made by the newest model that saw nothing after the as-of date.
         """
         as_of = date.fromisoformat(context.partition_key)
-        prepare_registry(settings)
+        registry.prepare(settings.mlflow_uri)
         known = registry.known_on(settings.mlflow_uri, settings.models, as_of)
         predictions = score(
             known.model if known else None,
@@ -126,12 +127,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
                 LANDING_SEQUENCE: landing_sequence(settings.lake, context.partition_key, "customer_features"),
                 "customers": predictions.height,
                 "model_version": known.version if known else "none",
-                "predicted_ltv_mean": _mean(predictions, "predicted_ltv"),
-                "next_12m_value_sum": float(predictions["next_12m_value"].sum() or 0.0),
-                "high_confidence_share": _mean(
-                    predictions.select(pl.col("confidence") == "high"), "confidence"
-                ),
-                **({} if known else {"no_model": str(note["no_model"])}),
+                **(_figures(predictions) if known else {"no_model": str(note["no_model"])}),
             },
             check_results=[validate(predictions, PREDICTIONS)],
         )
@@ -169,12 +165,6 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         )
 
     return [ltv_model, ltv_predictions, ltv_quintiles]
-
-
-def prepare_registry(settings: Settings) -> None:
-    """Make the folder of the embedded model registry."""
-    if settings.mlflow_uri.startswith("sqlite:///"):
-        Path(settings.mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
 
 
 def _trained(known: registry.Known, as_of: date, *, new: bool) -> dg.MaterializeResult:
@@ -264,6 +254,15 @@ def _quintiles(predictions: pl.DataFrame, checked: pl.DataFrame) -> pl.DataFrame
         pl.col("actual_ltv").mean().alias("actual_since"),
     )
     return now.join(then, on="ltv_quintile", how="left").sort("ltv_quintile")
+
+
+def _figures(predictions: pl.DataFrame) -> dict[str, Any]:
+    high = predictions.select(pl.col("confidence") == "high")
+    return {
+        "predicted_ltv_mean": _mean(predictions, "predicted_ltv"),
+        "next_12m_value_sum": float(predictions["next_12m_value"].sum() or 0.0),
+        "high_confidence_share": _mean(high, "confidence"),
+    }
 
 
 def _mean(frame: pl.DataFrame, column: str) -> float:

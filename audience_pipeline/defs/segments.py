@@ -7,6 +7,7 @@ import dagster as dg
 import polars as pl
 
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.lake import last_order_day
 from audience_pipeline.defs.pictures import picture, small_table
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence
 from audience_pipeline.features.customer_features import customer_features as features_as_of
@@ -49,7 +50,7 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
         """Groups of customers who behave alike, found by k-means as of the last day of the month. As many
         as bootstrap samples find again.
         """
-        as_of = calendar.month_end(context.partition_key)
+        as_of = min(calendar.month_end(context.partition_key), last_order_day(orders))
         features = features_as_of(orders, as_of, activity=customer_activity).collect(engine="streaming")
         if features.is_empty():
             raise dg.Failure(f"no customer had ordered by {as_of}: choose a later month", allow_retries=False)

@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 
 from audience_pipeline.audiences.definition import Definition
-from audience_pipeline.audiences.eligibility import eligibility
+from audience_pipeline.audiences.eligibility import eligibility, opted_out
 from audience_pipeline.customers import consent as consents
 from audience_pipeline.defs.audiences import defined
 from audience_pipeline.defs.lake import dataset, ensure_dataset, newest_landing, note_consent_sent
@@ -104,7 +104,8 @@ class _Sending:
         self._settings, self._as_of, self._platform = settings, as_of, platform
         self._members, self._identifiers, self._consent = members, identifiers, consent
         refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
-        self._no_consent = frozenset(refused["customer_id"])
+        sharing = opted_out(identifiers, consent, CAPABILITIES[platform])
+        self._no_consent = frozenset(refused["customer_id"]) | frozenset(sharing)
 
     @classmethod
     def gather(cls, settings: Settings, refresh: Refresh, platform: Platform) -> "_Sending":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import sqlite3
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from filelock import FileLock
 
 import audience_pipeline
 from audience_pipeline.ltv.boosters import PARAMETERS, ROUNDS, TWEEDIE_POWER
@@ -90,6 +92,30 @@ def code_version() -> str:
     for file in files:
         digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def prepare(tracking_uri: str) -> None:
+    """Make the embedded registry's database, whole or not at all.
+
+    MLflow migrates an empty database step by step, and cannot go on from where a killed process stopped.
+    """
+    path = Path(tracking_uri.removeprefix("sqlite:///"))
+    if not tracking_uri.startswith("sqlite:///") or path.is_file():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(path.name + ".lock")):
+        if path.is_file():
+            return
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            fresh, copy = Path(folder) / "fresh.db", Path(folder) / "copy.db"
+            _client(f"sqlite:///{fresh}").search_experiments(max_results=1)
+            # MLflow keeps its connection open, so the file itself is not moved.
+            with (
+                contextlib.closing(sqlite3.connect(fresh)) as source,
+                contextlib.closing(sqlite3.connect(copy)) as target,
+            ):
+                source.backup(target)
+            copy.replace(path)
 
 
 def find(tracking_uri: str, recipe: Recipe) -> Registered | None:

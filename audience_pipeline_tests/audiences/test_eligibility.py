@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import polars as pl
@@ -7,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_pipeline.audiences.eligibility import REASONS, eligibility
+from audience_pipeline.audiences.eligibility import REASONS, eligibility, opted_out
 from audience_pipeline.platforms.contract import CAPABILITIES, GOOGLE, META, TIKTOK, Capabilities, Platform
 
-HASH = b"x" * 32
 COLUMNS = sorted({column for one in CAPABILITIES.values() for column in one.identifiers})
 MAYBE = st.none() | st.booleans()
 TEXT = {"country", "postal_code"}
@@ -20,10 +20,18 @@ def members(*rows: tuple[str, bool]) -> pl.DataFrame:
     return pl.DataFrame(list(rows), schema={"customer_id": pl.String, "holdout": pl.Boolean}, orient="row")
 
 
+def own(customer: str) -> bytes:
+    """A hash that nobody else has."""
+    return hashlib.sha256(customer.encode()).digest()
+
+
 def people(**known: set[str]) -> pl.DataFrame:
     rows = [
         {"customer_id": customer}
-        | {column: (("DE" if column in TEXT else HASH) if column in columns else None) for column in COLUMNS}
+        | {
+            column: (("DE" if column in TEXT else own(customer)) if column in columns else None)
+            for column in COLUMNS
+        }
         for customer, columns in known.items()
     ]
     schema = {"customer_id": pl.String} | {
@@ -128,3 +136,31 @@ def test_nobody_held_out_opted_out_or_without_consent_is_ever_eligible(
         reachable = any(set(group) <= known for group in CAPABILITIES[platform].reachable_by)
         assert eligible == (not held_out and not out and not out_here and granted is True and reachable)
         assert eligible or reason in REASONS
+
+
+@pytest.mark.parametrize("shared", ["meta_email", "meta_phone"])
+def test_an_opt_out_wins_over_the_consent_of_somebody_with_the_same_address(shared: str) -> None:
+    """A household: the platform would find the person who opted out through the row of the other."""
+    hashes = {name: [None, None] for name in META.identifiers if name not in {"country", "postal_code"}}
+    hashes["meta_email"] = [b"a" * 32, b"b" * 32]
+    hashes["meta_phone"] = [b"1" * 32, b"2" * 32]
+    hashes[shared] = [b"x" * 32, b"x" * 32]
+    identifiers = pl.DataFrame(
+        {"customer_id": ["denied", "granted"], **hashes},
+        schema_overrides=dict.fromkeys(hashes, pl.Binary),
+    )
+    consent = pl.DataFrame(
+        {
+            "customer_id": ["denied", "granted"],
+            "advertising_meta": [False, True],
+            "opted_out": [True, False],
+            "opted_out_meta": [True, False],
+        }
+    )
+    members = pl.DataFrame({"customer_id": ["denied", "granted"], "holdout": [False, False]})
+
+    decided = eligibility(members, identifiers, consent, META)
+
+    assert decided["eligible"].to_list() == [False, False]
+    assert decided["reason"].to_list() == ["opted_out", "opted_out"]
+    assert opted_out(identifiers, consent, META).to_list() == ["denied", "granted"]

@@ -78,3 +78,18 @@ def test_a_model_is_registered_once_and_comes_back_as_champion(
     names = {file.path for file in MlflowClient(tracking_uri=uri).list_artifacts(first.run_id)}
     expected = {"calibration.png", "feature_importance.csv", "model", "quintiles.png", "report.json"}
     assert names == expected
+
+
+def test_a_registry_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -> None:
+    """MLflow migrates an empty database in many steps, and cannot go on from the middle."""
+    database = tmp_path / "mlflow" / "mlflow.db"
+    uri = f"sqlite:///{database}"
+    (tmp_path / "mlflow" / "tmpdead").mkdir(parents=True)
+    (tmp_path / "mlflow" / "tmpdead" / "fresh.db").write_bytes(b"half")
+
+    registry.prepare(uri)
+    made = database.read_bytes()
+    registry.prepare(uri)
+
+    assert database.read_bytes() == made
+    assert registry.champion(uri, tmp_path / "cache") is None
