@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -66,6 +69,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"Tests skipped because the shared data is absent (AUDIENCE_SHARED_DATA): {len(absent)}.",
             yellow=True,
         )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep the tests of a file that is marked with ``xdist_group`` on one worker, with those of its group.
+
+    xdist 3.8 writes groups into node ids, which pytest 9.2 does not let it change.
+    """
+    if config.getvalue("dist") != "loadgroup":
+        return None
+    from xdist.scheduler import LoadGroupScheduling
+
+    class Scheduling(LoadGroupScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group_of(nodeid.partition("::")[0]) or super()._split_scope(nodeid)
+
+    return Scheduling(config, log)
+
+
+@cache
+def _group_of(file: str) -> str | None:
+    path = PROJECT_ROOT / file
+    found = re.search(r"xdist_group\(\"(.+?)\"\)", path.read_text("utf-8")) if path.is_file() else None
+    return found.group(1) if found else None
 
 
 @pytest.fixture(autouse=True)
