@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -12,14 +13,16 @@ from audience_pipeline.identifiers.text import BLANKS, INVISIBLE, clean, digest
 _SPACE = f"[{BLANKS}{INVISIBLE}]"
 _SIGN = rf"[{BLANKS}{INVISIBLE}().\-/\u2010-\u2015\u2212]"
 _DIGIT = rf"(?:{_SIGN}*[0-9])"
-_EMAIL = rf"(?s:.*)[^@{BLANKS}]{_SPACE}*[@\uff20]{_SPACE}*[^@{BLANKS}](?s:.*)"
-_INTERNATIONAL = rf"{_SIGN}*[+\uff0b]{_DIGIT}{{7,16}}{_SIGN}*"
+_ENCODED_AT, _ENCODED_PLUS = "%(?:25)*40", "%(?:25)*2[Bb]"
+_EMAIL = rf"(?s:.*)[^@{BLANKS}]{_SPACE}*(?:[@\uff20]|{_ENCODED_AT}){_SPACE}*[^@{BLANKS}](?s:.*)"
+_INTERNATIONAL = rf"{_SIGN}*(?:[+\uff0b]|{_ENCODED_PLUS}){_DIGIT}{{7,16}}{_SIGN}*"
 _DIALLED = rf"{_SIGN}*0{_SIGN}*0{_SIGN}*[1-9]{_DIGIT}{{7,14}}{_SIGN}*"
 _NATIONAL = rf"{_SIGN}*0{_SIGN}*[1-9]{_DIGIT}{{8,13}}{_SIGN}*"
 _SEPARATED = rf"{_SPACE}*(?:[(]{_SIGN}*[0-9]|[0-9]{_DIGIT}*{_SIGN}+[0-9]){_DIGIT}*{_SIGN}*"
 _TEN_DIGITS = rf"{_DIGIT}{{10,15}}{_SIGN}*"
 _ALWAYS = f"(?:{_EMAIL})|(?:{_INTERNATIONAL})|(?:{_DIALLED})|(?:{_NATIONAL})"
 
+_encoded = re.compile(f"{_ENCODED_AT}|{_ENCODED_PLUS}")
 _always = re.compile(_ALWAYS)
 _separated = re.compile(_SEPARATED)
 _ten_digits = re.compile(_TEN_DIGITS)
@@ -29,7 +32,8 @@ def looks_personal(customer_id: str) -> bool:
     """Whether an id looks like an e-mail address or a phone number.
 
     A phone number is international (``+``, ``00``), national (``0`` and ten or more digits) or has ten to
-    fifteen digits with separators or brackets between them. A plain run of digits is an id.
+    fifteen digits with separators or brackets between them. A plain run of digits is an id. An ``@`` or
+    ``+`` that is percent-encoded, as in the address of a page, is one all the same.
     """
     if _always.fullmatch(customer_id) is not None:
         return True
@@ -38,6 +42,8 @@ def looks_personal(customer_id: str) -> bool:
 
 def pseudonym(customer_id: str) -> str:
     """``h_`` and the SHA-256 in hex of the trimmed, lower-cased id: the same person stays the same."""
+    while _encoded.search(customer_id) is not None:
+        customer_id = unquote(customer_id)
     return f"h_{digest(clean(customer_id).lower()).hex()}"
 
 

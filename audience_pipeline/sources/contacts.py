@@ -17,10 +17,7 @@ from audience_pipeline.identifiers import (
 from audience_pipeline.sources.contract import LANDED, Kind
 from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ShopFacts
-from audience_pipeline.sources.plan import RAW_CONTACT
-
-_IDS = ("customer_id", "anonymous_id")
-_EMAIL = r"[^\s@]@[^\s@]"
+from audience_pipeline.sources.plan import CONTACT, RAW_CONTACT
 
 
 class Depersonaliser:
@@ -29,7 +26,8 @@ class Depersonaliser:
     Attributes:
         unusable: how many values were given and could not be used, by column.
         given: how many values were given, by column.
-        removed: how many values of other text columns were e-mail addresses and were left out, by column.
+        removed: how many values of free text were e-mail addresses or phone numbers and were left out, by
+            column.
     """
 
     def __init__(self, kind: Kind, facts: ShopFacts) -> None:
@@ -44,25 +42,12 @@ class Depersonaliser:
             batch = self._crm(batch)
         elif self._kind is Kind.CONSENT:
             batch = self._consent(batch)
-        ids = [name for name in _IDS if name in batch.columns]
-        batch = self._without_addresses(batch.with_columns(customer_id_expr(name) for name in ids))
+        found = [name for name in batch.columns if name.startswith(CONTACT)]
+        for name in found:
+            self.removed[name.removeprefix(CONTACT)] += int(batch[name].sum())
+        batch = batch.drop(found).with_columns(customer_id_expr("customer_id"))
         landed = LANDED[self._kind]
         return batch.select(*(pl.col(name).cast(dtype) for name, dtype in landed.items()), pl.exclude(landed))
-
-    def _without_addresses(self, batch: pl.DataFrame) -> pl.DataFrame:
-        text = [
-            name
-            for name, dtype in batch.schema.items()
-            if dtype == pl.String and name not in _IDS and name in LANDED[self._kind]
-        ]
-        if not text:
-            return batch
-        found = batch.select(pl.col(text).str.contains("@", literal=True).any()).row(0)
-        for name in (name for name, hit in zip(text, found, strict=True) if hit):
-            is_address = pl.col(name).str.contains(_EMAIL).fill_null(value=False)
-            self.removed[name] += int(batch.select(is_address.sum()).item())
-            batch = batch.with_columns(pl.when(~is_address).then(name).alias(name))
-        return batch
 
     def _hashed(self, batch: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
         hashes = contact_hashes(batch.select("customer_id", *columns), self._facts.default_region)

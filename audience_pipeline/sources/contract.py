@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import polars as pl
 
+from audience_pipeline.identifiers import CODES, WORDS, ContactPatterns
+
 
 class Kind(StrEnum):
     """A kind of file. Its value names the inbox folder and the command line's argument."""
@@ -167,6 +169,22 @@ CONTRACTS: Mapping[Kind, Contract] = {
         one_of=("customer_id", "email", "phone"),
     ),
 }  # fmt: skip
+
+FREE_TEXT: Mapping[Kind, Mapping[str, ContactPatterns]] = {
+    Kind.TRANSACTIONS: {"product_category": WORDS, "order_id": CODES, "channel": WORDS},
+    Kind.CRM: {"postal_code": CODES, "state": CODES},
+    Kind.WEB: {
+        "anonymous_id": CODES,
+        **dict.fromkeys(("category", "device", "channel", "utm_source", "utm_medium"), WORDS),
+        **dict.fromkeys(("utm_campaign", "click_id", "order_id"), CODES),
+    },
+    Kind.ENGAGEMENT: {"campaign": CODES, "channel": WORDS},
+    Kind.CONSENT: {"source": WORDS, "legal_basis": WORDS},
+}
+"""Columns that land as they are given, whatever is in them, and what tells an address or number there.
+
+The ad platforms number their campaigns: such a number is an id, like that of an order.
+"""
 
 _TEXT, _MOMENT = pl.String(), pl.Datetime("us")
 _EVENT = {"event_at": _MOMENT, "event_date": pl.Date()}

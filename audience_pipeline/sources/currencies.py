@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.files import file_name
 from audience_pipeline.sources.options import ShopFacts
 
 _CODE = re.compile("[A-Z]{3}")
@@ -82,10 +83,10 @@ def read_rates(path: Path) -> list[tuple[date, str, Decimal]]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             lines = list(csv.reader(stream))
     except (OSError, UnicodeDecodeError, csv.Error):
-        raise SourceError(path.name, "the rates cannot be read", "give a CSV file in UTF-8") from None
+        raise SourceError(file_name(path), "the rates cannot be read", "give a CSV file in UTF-8") from None
     if not lines or [name.strip().lower() for name in lines[0]] != _HEADER:
         raise SourceError(
-            path.name, "the rates have another header", f"it must be {','.join(_HEADER)}", line=1
+            file_name(path), "the rates have another header", f"it must be {','.join(_HEADER)}", line=1
         )
     rates: dict[tuple[str, date], Decimal] = {}
     for number, line in enumerate(lines[1:], 2):
@@ -97,14 +98,16 @@ def read_rates(path: Path) -> list[tuple[date, str, Decimal]]:
             key = (code.upper(), date.fromisoformat(day))
         except (ValueError, InvalidOperation):
             raise SourceError(
-                path.name, "a rate cannot be read", "write it like 2025-03-31,USD,0.9251", line=number
+                file_name(path), "a rate cannot be read", "write it like 2025-03-31,USD,0.9251", line=number
             ) from None
         if not _CODE.fullmatch(key[0]) or not rate.is_finite() or not 0 < rate < 10**6:
             raise SourceError(
-                path.name, "not a currency code or not a rate above 0", "correct it", line=number
+                file_name(path), "not a currency code or not a rate above 0", "correct it", line=number
             )
         if rates.get(key, rate) != rate:
-            raise SourceError(path.name, "two rates for one currency and day", "remove one", line=number)
+            raise SourceError(
+                file_name(path), "two rates for one currency and day", "remove one", line=number
+            )
         rates[key] = rate
     return [(day, code, rate) for (code, day), rate in sorted(rates.items())]
 
@@ -139,7 +142,7 @@ def convert(connection: Any, staged: str, target: Path, money: Money, rates_file
     for code, day in lacking:
         raise SourceError(
             file,
-            f"there is no rate for {code} on or before {day.isoformat()} in {rates_file.name}",
+            f"there is no rate for {code} on or before {day.isoformat()} in {file_name(rates_file)}",
             f"add a line {day.isoformat()},{code},<what one {code} is worth in {money.currency}>",
             field="currency",
         )

@@ -16,6 +16,7 @@ class Fault(IntEnum):
     NOBODY = 2
     UNUSABLE_CONTACT = 3
     NOT_ALLOWED = 4
+    CONTACT = 5
     AMBIGUOUS_DATE = 10
     UNREADABLE_DATE = 11
     NO_SUCH_DAY = 12
@@ -60,6 +61,7 @@ def reason(fault: int, field: str, kind: Kind, options: ReadOptions, facts: Shop
 _SENTENCES = {
     Fault.EMPTY: "empty",
     Fault.UNUSABLE_CONTACT: "no customer_id, and no e-mail address or phone number that can be used",
+    Fault.CONTACT: "no customer_id, and anonymous_id is an e-mail address or phone number",
     Fault.AMBIGUOUS_DATE: "day and month cannot be told apart: give date_format, such as %d/%m/%Y",
     Fault.UNREADABLE_DATE: "not a date as YYYY-MM-DD, YYYY/MM/DD, YYYYMMDD or DD.MM.YYYY: give date_format",
     Fault.NO_SUCH_DAY: "no such day or time in the calendar",

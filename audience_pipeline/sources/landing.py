@@ -8,32 +8,29 @@ process that died, and what it had put in place without the ledger's row is take
 from __future__ import annotations
 
 import contextlib
-import errno
 import shutil
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
-import duckdb
 from filelock import FileLock
 from sqlalchemy.exc import SQLAlchemyError
 
 from audience_pipeline.ledger import landings
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.landings import Landing
+from audience_pipeline.sources.boundary import guarded
 from audience_pipeline.sources.contract import NOTHING_LANDED, Kind
 from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.files import SourceFile, source_file
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.process import Earlier, Processed, nothing_usable, process
 from audience_pipeline.sources.report import LandingReport
 from audience_pipeline.sources.scratch import private_folder
 from audience_pipeline.sources.staging import Progress
-from audience_pipeline.sources.survey import file_name, sha256
 
 WORK = ".work"
 QUARANTINE = "quarantine"
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def land(
@@ -62,30 +59,22 @@ def land(
         What landed and what did not.
 
     Raises:
-        SourceError: the file cannot be landed, and nothing of it was.
+        SourceError: the file cannot be landed, and nothing of it was. So ends everything that goes wrong,
+            save interruptions, lack of memory and a ledger that cannot be used; no value of a row is told.
     """
     say: Progress = progress or (lambda _what, _rows: None)
-    digest = sha256(path)
-    try:
+
+    def act() -> LandingReport:
+        file = source_file(path)
         with _alone(lake, kind):
             _take_back(lake, kind, ledger)
-            _refuse_strangers(file_name(path), lake, kind, ledger)
-            before = landings.find(ledger, kind, digest)
+            _refuse_strangers(file.name, lake, kind, ledger)
+            before = landings.find(ledger, kind, file.sha256)
             if before is not None and _landed(lake, kind, before.landing_id).exists():
-                return LandingReport.unchanged(file_name(path), before)
-            return _land(
-                kind, path, digest, lake, ledger, options or ReadOptions(), facts or ShopFacts(), say
-            )
-    except (OSError, duckdb.Error, SQLAlchemyError) as error:
-        if _is_full(error):
-            raise _full(file_name(path), lake) from None
-        if isinstance(error, OSError) and error.errno in _FORBIDDEN:
-            raise SourceError(
-                file_name(path),
-                f"the folder {error.filename or lake} cannot be written ({error.strerror})",
-                "check its permissions, or move the lake (AUDIENCE_LAKE)",
-            ) from None
-        raise
+                return LandingReport.unchanged(file.name, before)
+            return _land(kind, file, lake, ledger, options or ReadOptions(), facts or ShopFacts(), say)
+
+    return guarded(act, path, lake, elsewhere="move the lake (AUDIENCE_LAKE)")
 
 
 def quarantine_file(lake: Path, kind: Kind, landing_id: str) -> Path:
@@ -95,25 +84,23 @@ def quarantine_file(lake: Path, kind: Kind, landing_id: str) -> Path:
 
 def _land(
     kind: Kind,
-    path: Path,
-    digest: str,
+    file: SourceFile,
     lake: Path,
     ledger: Ledger,
     options: ReadOptions,
     facts: ShopFacts,
     say: Progress,
 ) -> LandingReport:
-    committed = [each for each in landings.committed(ledger, kind) if each.file_sha256 != digest]
+    committed = [each for each in landings.committed(ledger, kind) if each.file_sha256 != file.sha256]
     files = [_landed(lake, kind, each.landing_id) for each in committed if each.rows_landed]
-    lost = [file for file in files if not file.exists()]
+    lost = [each for each in files if not each.exists()]
     currency = next((each.currency for each in reversed(committed) if each.currency), None)
-    earlier = Earlier([file for file in files if file.exists()], currency)
-    with _work_folder(lake, kind, digest[:16], ledger) as work:
+    earlier = Earlier([each for each in files if each.exists()], currency)
+    with _work_folder(lake, kind, file.sha256[:16], ledger) as work:
         with private_folder() as scratch:
             result = process(
                 kind,
-                path,
-                digest,
+                file,
                 options=options,
                 facts=facts,
                 earlier=earlier,
@@ -210,21 +197,3 @@ def _refuse_strangers(file: str, lake: Path, kind: Kind, ledger: Ledger) -> None
             "ledger do not belong together",
             "check AUDIENCE_LAKE and AUDIENCE_LEDGER_URL, or remove the files and land their sources again",
         )
-
-
-def _is_full(error: BaseException) -> bool:
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    text = str(error)
-    return any(
-        sign in text for sign in ("No space left", "Disk quota", "disk is full", "max_temp_directory_size")
-    )
-
-
-def _full(file: str, lake: Path) -> SourceError:
-    free = shutil.disk_usage(lake).free / 1e6
-    return SourceError(
-        file,
-        f"there is no space left in {lake} ({free:,.0f} MB are free)",
-        "make room, or move the lake (AUDIENCE_LAKE); nothing was landed, so simply start again",
-    )

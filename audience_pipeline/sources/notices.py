@@ -47,7 +47,9 @@ def notices(
             given = cleaned.given[column]
             yield f"{column}: {unusable:,} of {_count(given, 'value')} cannot be used, left out"
     for column, removed in sorted(cleaned.removed.items()):
-        yield f"{column}: {_count(removed, 'e-mail address')} in it, left out"
+        if removed:
+            are = "value is" if removed == 1 else "values are"
+            yield f"{column}: {removed:,} {are} or could be an e-mail address or phone number, left out"
 
 
 def _lost(connection: Any, kind: Kind, staged: Staged, new: str) -> Iterator[str]:

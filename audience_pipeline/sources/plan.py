@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from audience_pipeline.identifiers import ContactPatterns
 from audience_pipeline.sources import amounts
-from audience_pipeline.sources.contract import CONTRACTS, Kind
+from audience_pipeline.sources.contract import CONTRACTS, FREE_TEXT, Kind
 from audience_pipeline.sources.dates import moment
 from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
-from audience_pipeline.sources.table import TextTable
+from audience_pipeline.sources.table import TextTable, quoted
 
 RECORD = "record"
 """The field of a fault that concerns the whole record."""
 _BLANKS = r"E' \t\r\n' || chr(160) || chr(65279)"
 """Trimming these costs six times as much as trimming blanks alone."""
 _YEAR = r"^(\d{4})([-/.]?\d{2}[-/.]?\d{2}([T ].*)?)?$|^\d{1,2}[-/. ]\d{1,2}[-/. ](\d{4})$"
+_IS_CODE = "regexp_full_match(currency, '[A-Za-z]{3}')"
+CONTACT = "contact_"
+"""Begins the names of columns that say where free text was an address or number and was left out."""
 RAW_CONTACT = ("email", "phone", "first_name", "last_name", "country", "gender")
 """Columns of the statement that are turned into hashes or codes before anything is written."""
 
@@ -41,7 +45,7 @@ def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -
     """The statement that stages a table.
 
     Staged columns: those of ``LANDED[kind]`` (for contacts, the raw ones that become them), the faults and
-    flags, ``blank`` and, for transactions, ``whole_line``.
+    flags, ``contact_<name>``, ``blank`` and, for transactions, ``whole_line``.
     """
     build: dict[Kind, Callable[[], _Parts]] = {
         Kind.TRANSACTIONS: lambda: _transactions(options, facts),
@@ -64,10 +68,11 @@ def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -
     }
     selected = [f"{sql} AS {name}" for name, sql in parts.columns.items()]
     selected += [f"CAST({sql} AS UTINYINT) AS fault_{field}" for field, sql in faults.items()]
+    selected += [f"{CONTACT}{name}" for name in FREE_TEXT[kind] if name in table.columns]
     selected += [f"coalesce({sql}, false) AS flag_{name}" for name, sql in parts.flags.items()]
     if kind is Kind.TRANSACTIONS:
         selected.append("whole_line")
-    sql = f"SELECT {', '.join(selected)}, blank FROM ({_layers(text, parts, parsed, table.relation)})"
+    sql = f"SELECT {', '.join(selected)}, blank FROM ({_layers(text, kind, parts, parsed, table.relation)})"
     return Plan(sql, tuple(faults), tuple(parts.flags))
 
 
@@ -82,10 +87,24 @@ class _Parts:
     flags: dict[str, str]
 
 
-def _layers(text: str, parts: _Parts, parsed: str, relation: str) -> str:
+def _layers(text: str, kind: Kind, parts: _Parts, parsed: str, relation: str) -> str:
     prepared = "".join(f", {sql} AS {name}" for name, sql in parts.prepared.items())
+    found = "".join(
+        f", {_is_contact(name, patterns)} AS {CONTACT}{name}" for name, patterns in FREE_TEXT[kind].items()
+    )
+    kept = ", ".join(f"CASE WHEN NOT {CONTACT}{name} THEN {name} END AS {name}" for name in FREE_TEXT[kind])
     inner = f"SELECT {text}, whole_line, malformed, blank FROM ({relation})"
+    inner = f"SELECT * REPLACE ({kept}) FROM (SELECT *{found} FROM ({inner}))"
     return f"SELECT *{parsed} FROM (SELECT *{prepared} FROM ({inner}))"
+
+
+def _is_contact(name: str, patterns: ContactPatterns) -> str:
+    whole = " AND ".join(f"regexp_full_match({name}, {quoted(pattern)})" for pattern in patterns.whole)
+    return (
+        f"CASE WHEN {name} IS NULL OR regexp_full_match({name}, {quoted(patterns.harmless)}) THEN false "
+        f"WHEN regexp_matches({name}, {quoted(patterns.anywhere)}) THEN true "
+        f"ELSE {whole} AND NOT regexp_full_match({name}, {quoted(patterns.but)}) END"
+    )
 
 
 def _transactions(options: ReadOptions, facts: ShopFacts) -> _Parts:
@@ -100,15 +119,14 @@ def _transactions(options: ReadOptions, facts: ShopFacts) -> _Parts:
             "product_category": "product_category",
             "order_id": "order_id",
             "quantity": "quantity_",
-            "currency": "upper(currency)",
+            "currency": f"CASE WHEN {_IS_CODE} THEN upper(currency) END",
             "channel": "channel",
         },
         faults={
             "customer_id": _given("customer_id"),
             "transaction_date": "date_fault_",
             "transaction_amount": value.fault,
-            "currency": f"CASE WHEN currency IS NULL OR regexp_full_match(currency, '[A-Za-z]{{3}}') "
-            f"THEN 0 ELSE {Fault.NOT_A_CURRENCY} END",
+            "currency": f"CASE WHEN currency IS NULL OR {_IS_CODE} THEN 0 ELSE {Fault.NOT_A_CURRENCY} END",
         },
         prepared={"plain_": amounts.plain("transaction_amount", options), "at_": when.at},
         parsed={
@@ -170,9 +188,12 @@ def _web(options: ReadOptions, facts: ShopFacts) -> _Parts:
     names = [name for name in CONTRACTS[Kind.WEB].names if name != "event_at"]
     columns = {name: name for name in names} | {
         "customer_id": _identifier("customer_id"),
-        "event": "event_",
+        "event": _choice(Kind.WEB, "event"),
     }
-    nobody = f"CASE WHEN customer_id IS NULL AND anonymous_id IS NULL THEN {Fault.NOBODY} ELSE 0 END"
+    nobody = (
+        "CASE WHEN customer_id IS NOT NULL OR anonymous_id IS NOT NULL THEN 0 "
+        f"WHEN {CONTACT}anonymous_id THEN {Fault.CONTACT} ELSE {Fault.NOBODY} END"
+    )
     return _events(
         options,
         facts,
@@ -188,7 +209,7 @@ def _engagement(options: ReadOptions, facts: ShopFacts) -> _Parts:
         facts,
         {
             "customer_id": _identifier("customer_id"),
-            "event": "event_",
+            "event": _choice(Kind.ENGAGEMENT, "event"),
             "campaign": "campaign",
             "channel": "lower(channel)",
         },
@@ -211,9 +232,9 @@ def _consent(options: ReadOptions, facts: ShopFacts) -> _Parts:
             "customer_id": _identifier("customer_id"),
             "email": "email",
             "phone": "phone",
-            "purpose": "purpose_",
-            "platform": "platform_",
-            "status": "status_",
+            "purpose": _choice(Kind.CONSENT, "purpose"),
+            "platform": _choice(Kind.CONSENT, "platform"),
+            "status": _choice(Kind.CONSENT, "status"),
             "source": "source",
             "legal_basis": "legal_basis",
         },
@@ -235,10 +256,18 @@ def _given(name: str) -> str:
     return f"CASE WHEN {name} IS NULL THEN {Fault.EMPTY} ELSE 0 END"
 
 
+def _choices(kind: Kind, name: str) -> str:
+    return ", ".join(f"'{choice}'" for choice in CONTRACTS[kind].column(name).choices)
+
+
+def _choice(kind: Kind, name: str) -> str:
+    """The value where it is allowed: what else is there is written nowhere."""
+    return f"CASE WHEN {name}_ IN ({_choices(kind, name)}) THEN {name}_ END"
+
+
 def _allowed(kind: Kind, name: str, *, required: bool) -> str:
-    choices = ", ".join(f"'{choice}'" for choice in CONTRACTS[kind].column(name).choices)
     empty = Fault.EMPTY if required else Fault.NONE
-    known = f"WHEN {name}_ IN ({choices}) THEN 0 ELSE {Fault.NOT_ALLOWED}"
+    known = f"WHEN {name}_ IN ({_choices(kind, name)}) THEN 0 ELSE {Fault.NOT_ALLOWED}"
     return f"CASE WHEN {name} IS NULL THEN {empty} {known} END"
 
 

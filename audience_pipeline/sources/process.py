@@ -13,6 +13,7 @@ from audience_pipeline.sources import notices, quarantine, selection
 from audience_pipeline.sources.contract import LANDED, Kind, day_column
 from audience_pipeline.sources.engine import connect, one, parquet
 from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.files import SourceFile
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport, RepeatedDay
 from audience_pipeline.sources.staging import Progress, Staged, stage
@@ -39,8 +40,7 @@ class Processed:
 
 def process(
     kind: Kind,
-    path: Path,
-    sha256: str,
+    source: SourceFile,
     *,
     options: ReadOptions,
     facts: ShopFacts,
@@ -53,8 +53,7 @@ def process(
 
     Args:
         kind: its contract.
-        path: the file.
-        sha256: its digest.
+        source: the file.
         options: how it is written.
         facts: about the shop.
         earlier: what it is compared with.
@@ -67,7 +66,7 @@ def process(
             in which case the quarantine is in ``work`` all the same.
     """
     progress("looking through", 0)
-    file = survey(path, sha256, options, scratch)
+    file = survey(source.path, source.sha256, options, scratch)
     staged = stage(
         file, kind, options, facts, earlier.currency, scratch=scratch, work=work, progress=progress
     )
@@ -75,6 +74,7 @@ def process(
         raise SourceError(
             file.name, "there is a header and nothing under it", "export it again, with its rows"
         )
+    source.refuse_changed()
     progress("comparing", staged.rows)
     landed = work / "landed.parquet"
     with connect(work / "spill") as connection:

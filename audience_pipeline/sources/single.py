@@ -6,13 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
+from audience_pipeline.sources.boundary import guarded
 from audience_pipeline.sources.contract import LANDED, Kind
+from audience_pipeline.sources.files import source_file
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.process import Earlier, nothing_usable, process
 from audience_pipeline.sources.report import LandingReport
 from audience_pipeline.sources.scratch import private_folder
 from audience_pipeline.sources.staging import Progress
-from audience_pipeline.sources.survey import sha256
 
 
 def read_transactions(
@@ -37,21 +38,26 @@ def read_transactions(
         The rows in the columns of ``LANDED[Kind.TRANSACTIONS]``, in the order of the file, and the report.
 
     Raises:
-        SourceError: the file cannot be read, or no row of it can be used.
+        SourceError: the file cannot be read, no row of it can be used, or something unexpected happened; no
+            value of a row is told.
     """
-    with private_folder() as scratch:
-        result = process(
-            Kind.TRANSACTIONS,
-            path,
-            sha256(path),
-            options=options,
-            facts=facts,
-            earlier=Earlier(),
-            scratch=scratch,
-            work=workdir,
-            progress=progress or (lambda _what, _rows: None),
-        )
-    error = nothing_usable(result.report)
-    if error is not None:
-        raise error
-    return pl.scan_parquet(result.landed).select(list(LANDED[Kind.TRANSACTIONS])), result.report
+
+    def act() -> tuple[pl.LazyFrame, LandingReport]:
+        file = source_file(path)
+        with private_folder() as scratch:
+            result = process(
+                Kind.TRANSACTIONS,
+                file,
+                options=options,
+                facts=facts,
+                earlier=Earlier(),
+                scratch=scratch,
+                work=workdir,
+                progress=progress or (lambda _what, _rows: None),
+            )
+        error = nothing_usable(result.report)
+        if error is not None:
+            raise error
+        return pl.scan_parquet(result.landed).select(list(LANDED[Kind.TRANSACTIONS])), result.report
+
+    return guarded(act, path, workdir, elsewhere="set TMPDIR to a folder on another disk")

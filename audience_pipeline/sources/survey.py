@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import hashlib
 import re
 import zlib
 from collections.abc import Iterator
@@ -16,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.files import file_name
 from audience_pipeline.sources.options import ReadOptions
+
+__all__ = ["BLOCK", "LINE_LIMIT", "Survey", "file_name", "survey", "whole_lines"]
 
 Format = Literal["csv", "json", "parquet"]
 
@@ -71,28 +73,6 @@ class Survey:
         if stream.read(3) != codecs.BOM_UTF8:
             stream.seek(0)
         return stream
-
-
-def file_name(path: Path) -> str:
-    """The file's name for reports; without it where the name itself holds an e-mail address."""
-    return f"(a file with a personal name){path.suffix}" if "@" in path.name else path.name
-
-
-def sha256(path: Path) -> str:
-    """SHA-256 of the file as it is, in hex.
-
-    Raises:
-        SourceError: there is no such file, or it may not be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except FileNotFoundError:
-        raise SourceError(file_name(path), "there is no such file", "check the path") from None
-    except IsADirectoryError:
-        raise SourceError(file_name(path), "this is a folder", "give the files in it one by one") from None
-    except OSError as error:
-        raise SourceError(file_name(path), f"the file cannot be read ({error.strerror})") from None
 
 
 def survey(path: Path, digest: str, options: ReadOptions, scratch: Path) -> Survey:

@@ -15,6 +15,9 @@ PERSONAL = [
     "ada@example.com",
     " Ada@Example.com ",
     "Ada <ada@example.com>",
+    "ada%40example.com",
+    "ada%2Elove%2540example%2Ecom",
+    "%2B491711234567",
     "+49 171 1234567",
     "+491711234567",
     "\uff0b49 171 1234567",
@@ -60,12 +63,18 @@ def test_a_pseudonym_forgets_case_and_outer_blanks_and_is_no_personal_id_itself(
     assert not looks_personal(expected)
 
 
+def test_an_address_from_a_web_address_is_the_same_person() -> None:
+    assert (
+        pseudonym("Ada%2540Example%252Ecom") == pseudonym("ada%40example.com") == pseudonym("ada@example.com")
+    )
+
+
 @given(
     st.lists(
         st.none()
         | st.sampled_from(PERSONAL + IDS)
         | st.from_regex(r"[+0-9 ()./-]{0,20}", fullmatch=True)
-        | st.text(alphabet="ab0@. \n\u200b+", max_size=14),
+        | st.text(alphabet="ab0245@.% \n\u200b+", max_size=14),
         max_size=20,
     )
 )

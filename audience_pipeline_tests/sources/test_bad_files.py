@@ -219,4 +219,4 @@ def test_odd_file_names_are_no_patterns(shop, name):
 
 def test_the_name_of_a_file_that_is_an_address_is_not_repeated(shop):
     report = shop.land(GOOD, name="ann@example.com.csv")
-    assert report.file == "(a file with a personal name).csv"
+    assert report.file == "(file with a personal name).csv"
