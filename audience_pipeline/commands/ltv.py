@@ -51,7 +51,7 @@ def _orders(file: Path, said: dict[str, Any]) -> Iterator[tuple[pl.LazyFrame, da
         fail(f"{file}: there is no such file", 2)
     with tempfile.TemporaryDirectory(prefix="audience-") as folder:
         try:
-            lines, report = read_transactions(file, ReadOptions(**said), ShopFacts(), Path(folder))
+            lines, report = read_transactions(file.resolve(), ReadOptions(**said), ShopFacts(), Path(folder))
         except SourceError as error:
             fail(str(error))
         note(f"{report.file}: {report.balance}")

@@ -36,10 +36,9 @@ def files(tmp_path: Path, run: Run) -> Path:
         ("ingest transactions orders.csv --date-format %d/%m", "date_format lacks the year"),
         ("ingest transactions orders.csv --delimiter ab", "delimiter must be one character"),
         ("refresh --as-of 31.12.2026", "'31.12.2026' does not match the formats '%Y-%m-%d'"),
-        ("refresh --dir w --as-of 2001-01-01", "--as-of must lie between 2024-01-01 and"),
-        ("refresh --dir w --as-of 2999-01-01", "--as-of must lie between 2024-01-01 and"),
+        ("refresh --dir w", "w: there is no workspace; audience-pipeline ingest transactions FILE makes one"),
         ("train --month 2026-13", "'2026-13' does not match the formats '%Y-%m'"),
-        ("train --dir w --month 2001-01", "--month must lie between 2024-01 and"),
+        ("train --dir w", "w: there is no workspace; audience-pipeline ingest transactions FILE makes one"),
         ("audiences preview nobody --dir w", "no audience is called nobody; there are at_risk_high_value"),
         ("audiences sync nobody --dir w", "no audience is called nobody"),
         ("audiences sync --platform myspace", "'myspace' is not one of 'meta', 'google', 'tiktok'"),
@@ -64,6 +63,19 @@ def test_wrong_usage_ends_with_2_and_a_sentence(run: Run, command: str, sentence
     assert sentence in said.err
     assert "Traceback" not in said.err
     assert said.out == ""
+
+
+def test_days_and_months_without_transactions_are_refused_with_those_that_there_are(run: Run) -> None:
+    assert run("ingest", "transactions", "orders.csv", "--dir", "w").code == 0
+
+    for command, sentence in (
+        ("refresh --dir w --as-of 2001-01-01", "--as-of must lie between 2024-01-01 and 2026-01-01"),
+        ("refresh --dir w --as-of 2026-01-02", "--as-of must lie between 2024-01-01 and 2026-01-01"),
+        ("train --dir w --month 2001-01", "--month must lie between 2024-01 and"),
+    ):
+        said = run(*command.split())
+        assert (said.code, said.out) == (2, "")
+        assert sentence in said.err
 
 
 def test_wrong_usage_writes_nothing(run: Run, files: Path) -> None:

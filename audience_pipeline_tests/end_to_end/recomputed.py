@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Person:
         return usable[-1] if usable else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Input:
     """The input files of a demo."""
 
@@ -175,18 +175,40 @@ class Input:
     def opted_out(self) -> set[str]:
         return {customer for (customer, platform), yes in self.last_words.items() if not yes and not platform}
 
-    def may_be_sent(self, customer: str, platform: str) -> bool:
-        silent = self.people[customer].country in FREE_OF_CONSENT if customer in self.people else False
-        return self.last_words.get((customer, platform), silent)
+    def denies(self, customer: str, platform: str) -> bool:
+        """Whether somebody's own last word was a no."""
+        return not self.last_words.get((customer, platform), True)
 
-    def identifiers(self, customer: str, platform: str) -> frozenset[str]:
-        """Hashes of address and number, for Google (where the place is known) of the name, too."""
+    @cache
+    def denied_addresses(self, platform: str) -> frozenset[str]:
+        """Hashes of the addresses and numbers of everybody who said no."""
+        return frozenset(
+            text
+            for customer in self.people
+            if self.denies(customer, platform)
+            for text in self.addresses(customer, platform)
+        )
+
+    def may_be_sent(self, customer: str, platform: str) -> bool:
+        """Who said yes, or nothing where that is a yes; unless somebody at the same address said no."""
+        silent = self.people[customer].country in FREE_OF_CONSENT if customer in self.people else False
+        agreed = self.last_words.get((customer, platform), silent)
+        return agreed and not self.addresses(customer, platform) & self.denied_addresses(platform)
+
+    def addresses(self, customer: str, platform: str) -> frozenset[str]:
+        """The hashes of address and number that a platform would know somebody by."""
         person = self.people.get(customer, Person())
         email = person.email(platform)
         number = person.phones[-1] if person.phones else None
         plus = "+" if platform == "google" else ""
         texts = [*([email] if email else []), *([f"{plus}{number}"] if number else [])]
-        place = (person.first_name, person.last_name, person.postal_code, person.country)
-        if platform == "google" and all(place):
-            texts += [person.first_name, person.last_name.removesuffix(" jr.")]
         return frozenset(digest(text) for text in texts)
+
+    def identifiers(self, customer: str, platform: str) -> frozenset[str]:
+        """Those hashes, and for Google (where the place is known) those of the name, too."""
+        person = self.people.get(customer, Person())
+        place = (person.first_name, person.last_name, person.postal_code, person.country)
+        names = (person.first_name, person.last_name.removesuffix(" jr."))
+        if platform != "google" or not all(place):
+            names = ()
+        return self.addresses(customer, platform) | {digest(name) for name in names}
