@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from functools import cache, cached_property
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 
@@ -88,7 +88,7 @@ class Person:
         return usable[-1] if usable else None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Input:
     """The input files of a demo."""
 
@@ -179,21 +179,24 @@ class Input:
         """Whether somebody's own last word was a no."""
         return not self.last_words.get((customer, platform), True)
 
-    @cache
-    def denied_addresses(self, platform: str) -> frozenset[str]:
-        """Hashes of the addresses and numbers of everybody who said no."""
-        return frozenset(
-            text
-            for customer in self.people
-            if self.denies(customer, platform)
-            for text in self.addresses(customer, platform)
-        )
+    @cached_property
+    def denied_addresses(self) -> dict[str, frozenset[str]]:
+        """Per platform the hashes of the addresses and numbers of everybody who said no."""
+        return {
+            platform: frozenset(
+                text
+                for customer in self.people
+                if self.denies(customer, platform)
+                for text in self.addresses(customer, platform)
+            )
+            for platform in PLATFORMS
+        }
 
     def may_be_sent(self, customer: str, platform: str) -> bool:
         """Who said yes, or nothing where that is a yes; unless somebody at the same address said no."""
         silent = self.people[customer].country in FREE_OF_CONSENT if customer in self.people else False
         agreed = self.last_words.get((customer, platform), silent)
-        return agreed and not self.addresses(customer, platform) & self.denied_addresses(platform)
+        return agreed and not self.addresses(customer, platform) & self.denied_addresses[platform]
 
     def addresses(self, customer: str, platform: str) -> frozenset[str]:
         """The hashes of address and number that a platform would know somebody by."""

@@ -110,7 +110,7 @@ def test_a_platform_holds_exactly_the_people_who_may_be_sent(
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_nobody_who_opted_out_is_anywhere(held: Held, given: Input, platform: str) -> None:
     """Not even where somebody who agreed has the same address."""
-    denied = given.denied_addresses(platform)
+    denied = given.denied_addresses[platform]
 
     assert len(denied) > 100
     assert held.everybody(platform) & denied == set()
