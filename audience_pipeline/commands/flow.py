@@ -90,6 +90,7 @@ def newest_as_of(settings: Settings) -> date:
     from audience_pipeline.defs.calendar import AsOfCalendar
     from audience_pipeline.ledger import landings
     from audience_pipeline.ledger.database import Ledger
+    from audience_pipeline.sources.inbox import waiting
 
     if not settings.home.is_dir():
         fail(
@@ -101,11 +102,14 @@ def newest_as_of(settings: Settings) -> date:
     finally:
         ledger.close()
     last = max((one.last_date for one in landed if one.last_date), default=None)
-    if last is None:
-        fail("no transactions have landed yet: run audience-pipeline ingest transactions FILE first")
     newest = AsOfCalendar.of(settings).newest_day()
     if newest is None:
         fail(f"no as-of date exists yet: the calendar of {settings.home.name} begins today or later")
+    if any(kind is Kind.TRANSACTIONS for kind, _ in waiting(settings.inbox)):
+        # Nobody knows the last day of files that this command is about to land.
+        return newest
+    if last is None:
+        fail("no transactions have landed yet: run audience-pipeline ingest transactions FILE first")
     gap = (newest - last).days
     if gap > QUIET_DAYS:
         note(f"The transactions end on {last}, {gap} days before the newest as-of date {newest}.")
