@@ -24,7 +24,7 @@ from audience_pipeline.commands.reading import (
 )
 from audience_pipeline.commands.tables import model_tables
 
-app = typer.Typer(no_args_is_help=True, help="Customer values of a file: train, score, evaluate.")
+app = typer.Typer(no_args_is_help=True, help="Customer values of a file: train, score.")
 
 TransactionsOption = Annotated[
     Path, typer.Option("--transactions", metavar="FILE", help="CSV, JSON or Parquet, plain or gzip.")

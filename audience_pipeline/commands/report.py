@@ -33,7 +33,8 @@ def gather(settings: Settings) -> dict[str, Any]:
     as_of = complete[-1].as_of if complete else None
     report: dict[str, Any] = {
         "as_of": as_of.isoformat() if as_of else None,
-        "currency": settings.config.shop.currency,
+        "currency": settings.config.shop.currency
+        or next((one["currency"] for one in reversed(landed) if one["currency"]), None),
         "landings": landed,
         "stale_as_of_dates": [day.isoformat() for day in stale],
         "model": _model(settings, as_of.isoformat()) if as_of else None,

@@ -82,6 +82,8 @@ def sandbox(
 
     Example: audience-pipeline sandbox --port 8790 --population .demo/shop/input/truth/population.parquet
     """
+    from polars.exceptions import PolarsError
+
     from audience_pipeline.sandbox.server import run
 
     if population is not None and not population.is_file():
@@ -90,4 +92,7 @@ def sandbox(
         f"Sandbox on http://127.0.0.1:{port}: set META_BASE_URL, GOOGLE_DATA_MANAGER_BASE_URL and "
         "TIKTOK_BASE_URL to it. Stop with Ctrl-C."
     )
-    run(port=port, state_dir=state, population=population, delay=delay, faults=faults)
+    try:
+        run(port=port, state_dir=state, population=population, delay=delay, faults=faults)
+    except (ValueError, RuntimeError, PolarsError) as error:
+        fail(f"{population or state}: {error}")

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from audience_pipeline.ledger import migrations
 
@@ -131,7 +131,12 @@ class Ledger:
 
 
 def _engine(url: str) -> Engine:
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise LedgerError(
+            "AUDIENCE_LEDGER_URL is no database URL: write it like postgresql+psycopg2://user@host/database"
+        ) from None
     options: dict[str, Any] = {
         "hide_parameters": True,
         "pool_pre_ping": parsed.get_backend_name() != "sqlite",

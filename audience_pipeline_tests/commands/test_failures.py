@@ -60,3 +60,17 @@ def test_a_workspace_that_is_a_file(failing: Failing, tmp_path: Path) -> None:
 
     assert "file" in said
     assert "File exists" in said or "Not a directory" in said
+
+
+def test_a_ledger_url_that_is_none_is_said_to_be_none(
+    failing: Failing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIENCE_LEDGER_URL", "nonsense")
+
+    assert "is no database URL" in failing("audiences", "status", "--dir", "w")
+
+
+def test_a_population_that_is_no_parquet_file_is_named(failing: Failing, tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("email\n")
+
+    assert "people.csv" in failing("sandbox", "--population", "people.csv", "--port", "8795")
