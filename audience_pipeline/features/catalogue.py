@@ -50,6 +50,7 @@ ORDER_FEATURES: tuple[Feature, ...] = (
     Feature("observed_minor", "minor", "Net revenue so far: orders less returns"),
     Feature("first_year_minor", "minor", "Net revenue so far within 365 days of the first order"),
     Feature("orders", "count", "Orders so far"),
+    Feature("purchase_days", "count", "Different days with an order so far"),
     Feature("returns", "count", "Days and orders with a return so far"),
     Feature("sales_minor", "minor", "Sum of all orders so far"),
     Feature("returns_minor", "minor", "Sum of all returns so far, negative"),
@@ -58,6 +59,8 @@ ORDER_FEATURES: tuple[Feature, ...] = (
     Feature("first_order_lines", "count", "Lines bought on the first day: breadth of the first basket"),
     Feature("first_order_categories", "count", "Most categories in one order of the first day"),
     Feature("first_category", "category", "Category with the greatest amount in the first basket"),
+    Feature("last_category", "category", "Category with the greatest amount on the latest purchase day"),
+    Feature("top_category", "category", "Category in the most orders so far; of several, the first by name"),
     Feature("channel", "category", "Channel of the first day"),
     Feature(
         "first_order_hour", "hour", "Earliest hour of the first day's orders; null where files hold no times"

@@ -124,8 +124,9 @@ def _rhythm(rows: pl.LazyFrame, keys: list[str]) -> pl.LazyFrame:
 
 def _first_day(rows: pl.LazyFrame, totals: pl.LazyFrame, keys: list[str]) -> pl.LazyFrame:
     """What was bought on the first day, and the net revenue of the first 365 days."""
-    dated = rows.join(totals.select(*keys, "first_order"), on=keys)
+    dated = rows.join(totals.select(*keys, "first_order", "last_order"), on=keys)
     first = _IS_ORDER & (pl.col("order_date") == pl.col("first_order"))
+    last = _IS_ORDER & (pl.col("order_date") == pl.col("last_order"))
     # The least text is the greatest amount, then the first name: a total order that streams.
     greatest = (pl.lit(_HIGH) - _AMOUNT).cast(pl.String).str.zfill(19) + pl.col("top_category")
     return dated.group_by(keys).agg(
@@ -138,6 +139,7 @@ def _first_day(rows: pl.LazyFrame, totals: pl.LazyFrame, keys: list[str]) -> pl.
         pl.when(first).then(pl.col("lines")).otherwise(0).sum().alias("first_order_lines"),
         pl.when(first).then(pl.col("categories").list.len()).max().alias("first_order_categories"),
         pl.when(first).then(greatest).min().str.slice(19).alias("first_category"),
+        pl.when(last).then(greatest).min().str.slice(19).alias("last_category"),
         pl.when(first).then(pl.col("channel")).min().alias("channel"),
         pl.when(first).then(pl.col("hour")).min().alias("first_order_hour"),
     )
@@ -146,7 +148,9 @@ def _first_day(rows: pl.LazyFrame, totals: pl.LazyFrame, keys: list[str]) -> pl.
 def _categories(rows: pl.LazyFrame, keys: list[str]) -> pl.LazyFrame:
     bought = rows.filter(_IS_ORDER).select(*keys, "categories").explode("categories").drop_nulls("categories")
     times = bought.group_by(*keys, "categories").agg(pl.len().cast(pl.Int64).alias("times"))
+    most = (pl.lit(10**9) - pl.col("times")).cast(pl.String).str.zfill(10) + pl.col("categories")
     return times.group_by(keys).agg(
+        most.min().str.slice(10).alias("top_category"),
         pl.len().alias("categories"),
         pl.col("times").max().alias("top_times"),
         pl.col("times").sum().alias("all_times"),
@@ -165,6 +169,7 @@ def _derived() -> list[pl.Expr]:
         _ratio(-pl.col("returns_minor"), pl.col("sales_minor")).alias("return_share"),
         _ratio(pl.col("sales_minor"), orders).alias("order_value_mean_minor"),
         _deviation(orders, pl.col("sales_minor"), pl.col("squares")).alias("order_value_std_minor"),
+        (gaps + 1).alias("purchase_days"),
         gap_mean.alias("days_between_orders_mean"),
         _deviation(gaps, pl.col("gap_days"), pl.col("gap_squares")).alias("days_between_orders_std"),
         (_days("last_order", "as_of").cast(pl.Float64) / gap_mean).alias("recency_ratio"),

@@ -135,6 +135,8 @@ def test_money_and_counts_of_a_customer() -> None:
     assert (found["orders_30d"], found["orders_90d"], found["orders_180d"]) == (1, 2, 4)
     assert (found["net_30d_minor"], found["net_60d_minor"]) == (800, 550)
     assert (found["categories"], found["top_category_share"]) == (2, pytest.approx(3 / 5))
+    assert (found["last_category"], found["top_category"]) == ("toys", "toys")
+    assert found["purchase_days"] == 3
 
 
 def test_a_window_ends_with_the_day_itself() -> None:
