@@ -66,7 +66,11 @@ def _minor(text: str) -> str:
     return f"CASE WHEN strpos({text}, '_') = 0 THEN CAST({decimal} * {10**MINOR_DIGITS} AS BIGINT) END"
 
 
-def _fault(column: str, options: ReadOptions) -> str:
+def fault_patterns(options: ReadOptions) -> list[tuple[str, Fault]]:
+    """What is wrong with a text that is no amount: the first pattern that fits the whole of it says so.
+
+    DuckDB and Python (``re.ASCII``) read them alike.
+    """
     rules = [
         (r"(?i)[-+]?(nan|inf(inity)?|n/a|na|null|none)", Fault.NOT_FINITE),
         (r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", Fault.TOO_LARGE),
@@ -82,7 +86,12 @@ def _fault(column: str, options: ReadOptions) -> str:
         ]
     if options.thousands is None:
         rules.append(("[-+]?\\d{1,3}([ \u00a0\u202f'\u2019]\\d{3})+([.,]\\d*)?", Fault.OTHER_THOUSANDS))
+    return rules
+
+
+def _fault(column: str, options: ReadOptions) -> str:
     cases = " ".join(
-        f"WHEN regexp_full_match({column}, {quoted(pattern)}) THEN {fault}" for pattern, fault in rules
+        f"WHEN regexp_full_match({column}, {quoted(pattern)}) THEN {fault}"
+        for pattern, fault in fault_patterns(options)
     )
     return f"CASE {cases} ELSE {Fault.NOT_A_NUMBER} END"
