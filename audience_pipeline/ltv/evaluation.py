@@ -1,85 +1,255 @@
-"""How good predictions are, each beside what anybody could have said without a model."""
+"""How good forecasts are, each beside what anybody could have said without a model."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from audience_pipeline.ltv.matrix import Floats
 
+Ints = npt.NDArray[np.int64]
+
 GROUPS = 10
-_CONSTANT = 1e-12
+FIGURES = (
+    "mae", "rmse", "r2", "gini", "spearman", "decile_mape", "total_ratio", "within_30", "within_20",
+    "value_within_30", "value_within_20", "top_decile_share", "top_decile_capture",
+)  # fmt: skip
+"""Names of the figures of one forecast, in the order in which they are shown; see :class:`Judge`."""
+LESS_IS_BETTER = ("mae", "rmse", "decile_mape")
+THOUSAND = 1000
+"""Customers in the groups whose total users are promised to know within 20 percent."""
+_ALMOST_NOTHING = 1e-12
 
 
-def metrics(predicted: Floats, actual: Floats) -> dict[str, float | None]:
-    """Figures of one forecast over one group of customers, in the unit of its inputs.
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Rows in the order of a score, the greatest first; equal scores are a block and share what it holds."""
 
-    ``gini`` is the normalised Gini of Wang et al. 2019 (equal predictions share their value, so that a
-    constant scores 0); ``decile_mape`` the mean over deciles of the prediction of
-    ``|mean predicted - mean actual| / mean actual``; ``total_ratio`` predicted over actual total.
-    None where a figure has no meaning (nobody spent anything, one customer).
+    order: Ints
+    """The rows, the greatest score first."""
+    starts: Ints
+    """Where in ``order`` each block of equal scores begins."""
+    block: Ints
+    """The block of each row."""
+
+    @classmethod
+    def of(cls, score: Floats) -> Ranking:
+        """Rank rows by a score."""
+        order = np.argsort(-score, kind="stable")
+        ordered = score[order]
+        new = np.r_[True, ordered[1:] != ordered[:-1]]
+        block = np.empty(len(score), dtype=np.int64)
+        block[order] = np.cumsum(new) - 1
+        return cls(order, np.flatnonzero(new), block)
+
+    def sums(self, values: Floats) -> Floats:
+        """Sums within each block: (samples, rows) to (samples, blocks)."""
+        return np.add.reduceat(values[:, self.order], self.starts, axis=1)
+
+
+class Judge:
+    """Judges forecasts of the same actual values, over all customers or over weighted samples of them.
+
+    Figures, each of shape (samples,), NaN where one has no meaning (nobody spent anything, one customer):
+
+    * ``mae, rmse`` in the unit of the values, ``r2`` the share of the variance that is explained;
+    * ``gini`` the normalised Gini of Wang, Liu and Miao 2019: twice the area between the gain curve and the
+      diagonal, over the same of a perfect order; equal forecasts share their value, so that a constant
+      scores 0 whatever the order of the rows;
+    * ``spearman`` the rank correlation, equal values at their mean rank;
+    * ``decile_mape`` the mean over deciles of the forecast of ``|mean forecast - mean actual| / mean actual``
+      (deciles that spent nothing net are left out; a forecast of fewer than ten values has no deciles);
+    * ``total_ratio`` the sum of forecasts over the sum of actual values;
+    * ``within_30, within_20`` the share of customers with ``|forecast - actual| <= 0.3 |actual|`` (0.2);
+    * ``value_within_30, value_within_20`` the same, each customer weighted by its actual value (a customer
+      whose returns exceed its orders by 0);
+    * ``top_decile_share`` the share of all actual value that the tenth of the customers with the greatest
+      forecasts brought; ``top_decile_capture`` that over what the tenth with the greatest actual values did.
     """
-    if not len(actual):
-        return dict.fromkeys(
-            ("mae", "rmse", "r2", "gini", "spearman", "decile_mape", "total_ratio", "within_30")
-        )
-    error = predicted - actual
-    spread = float(((actual - actual.mean()) ** 2).sum())
-    total = float(actual.sum())
-    best = _gain(actual, actual)
+
+    def __init__(self, actual: Floats, weights: Floats | None = None) -> None:
+        """Args:
+        actual: What was really spent, (rows,).
+        weights: How often each row is in each sample, (samples, rows); every row once without it.
+        """
+        self.actual = actual
+        self.weights = np.ones((1, len(actual))) if weights is None else weights
+
+    def figures(self, forecast: Floats) -> dict[str, Floats]:
+        """All of :data:`FIGURES` of one forecast, (rows,)."""
+        if not len(self.actual):
+            return {name: np.full(len(self.weights), np.nan) for name in FIGURES}
+        error = np.abs(forecast - self.actual)
+        ranking = Ranking.of(forecast)
+        gain = self.gain(ranking)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mse = self._mean(error**2)
+            share = gain.at(np.array([0.1]))[:, 0]
+            return {
+                "mae": self._mean(error),
+                "rmse": np.sqrt(mse),
+                "r2": np.where(self._variance > 0, 1 - mse / self._variance, np.nan),
+                "gini": np.where(self._best.area > _ALMOST_NOTHING, gain.area / self._best.area, np.nan),
+                "spearman": self._spearman(ranking),
+                "decile_mape": self._decile_mape(ranking, gain, forecast),
+                "total_ratio": np.where(self._total > 0, self._mean(forecast) / self._total, np.nan),
+                "within_30": self._mean(self._hit(error, 0.3)),
+                "within_20": self._mean(self._hit(error, 0.2)),
+                "value_within_30": self._by_value(self._hit(error, 0.3)),
+                "value_within_20": self._by_value(self._hit(error, 0.2)),
+                "top_decile_share": share,
+                "top_decile_capture": share / self._best.at(np.array([0.1]))[:, 0],
+            }
+
+    @cached_property
+    def _size(self) -> Floats:
+        return np.asarray(self.weights.sum(axis=1))
+
+    @cached_property
+    def _total(self) -> Floats:
+        """Mean actual value; the total but for a factor."""
+        return self._mean(self.actual)
+
+    @cached_property
+    def _variance(self) -> Floats:
+        # Not mean of squares minus square of mean: of great equal values that leaves rounding.
+        centred = self.actual - self.actual.mean()
+        return self._mean(centred**2) - self._mean(centred) ** 2
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        return Ranking.of(self.actual)
+
+    @cached_property
+    def _best(self) -> Gain:
+        return self.gain(self._ranking)
+
+    def _mean(self, values: Floats) -> Floats:
+        return np.asarray(self.weights @ values) / self._size
+
+    def _hit(self, error: Floats, tolerance: float) -> Floats:
+        return (error <= tolerance * np.abs(self.actual)).astype(np.float64)
+
+    def _by_value(self, hit: Floats) -> Floats:
+        value = np.clip(self.actual, 0, None)
+        return self._mean(hit * value) / self._mean(value)
+
+    def gain(self, ranking: Ranking, values: Floats | None = None) -> Gain:
+        """The gain curve of an order: of the actual values, or of others."""
+        values = self.actual if values is None else values
+        customers = np.cumsum(ranking.sums(self.weights), axis=1) / self._size[:, None]
+        value = np.cumsum(ranking.sums(self.weights * values), axis=1)
+        start = np.zeros((len(self.weights), 1))
+        return Gain(np.hstack([start, customers]), np.hstack([start, value]))
+
+    def _spearman(self, ranking: Ranking) -> Floats:
+        ranks = []
+        for one in (ranking, self._ranking):
+            size = one.sums(self.weights)
+            middle = (np.cumsum(size, axis=1) - size / 2)[:, one.block]
+            ranks.append(self._size[:, None] / 2 - middle)
+        first, second = ranks
+        spread = (self.weights * first**2).sum(axis=1) * (self.weights * second**2).sum(axis=1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = (self.weights * first * second).sum(axis=1) / np.sqrt(spread)
+        return np.where(spread > _ALMOST_NOTHING, found, np.nan)
+
+    def _decile_mape(self, ranking: Ranking, gain: Gain, forecast: Floats) -> Floats:
+        if len(ranking.starts) < GROUPS:
+            return np.full(len(self.weights), np.nan)
+        edges = np.linspace(0, 1, GROUPS + 1)
+        actual = np.diff(gain.sums_at(edges), axis=1)
+        stated = np.diff(self.gain(ranking, forecast).sums_at(edges), axis=1)
+        gap = np.where(actual > 0, np.abs(stated - actual) / actual, np.nan)
+        known = np.isfinite(gap)
+        return np.asarray(np.where(known, gap, 0).sum(axis=1) / known.sum(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class Gain:
+    """Gain curves (samples, points): the share of customers, best first, and the value that they brought."""
+
+    customers: Floats
+    value: Floats
+
+    @property
+    def area(self) -> Floats:
+        """Twice the area between the curve and the diagonal; NaN where nothing net was spent."""
+        total = self.value[:, -1]
+        steps = np.diff(self.customers, axis=1) * (self.value[:, 1:] + self.value[:, :-1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(total > 0, steps.sum(axis=1) / total - 1, np.nan)
+
+    def at(self, shares: Floats) -> Floats:
+        """Share of the value at shares of the customers; NaN where nothing net was spent."""
+        total = self.value[:, -1:]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(total > 0, self.sums_at(shares) / total, np.nan)
+
+    def sums_at(self, shares: Floats) -> Floats:
+        """The value at shares of the customers, (samples, shares)."""
+        pairs = zip(self.customers, self.value, strict=True)
+        return np.array([np.interp(shares, customers, value) for customers, value in pairs])
+
+
+def metrics(forecast: Floats, actual: Floats) -> dict[str, float | None]:
+    """:data:`FIGURES` of one forecast over one group of customers (see :class:`Judge`); None for NaN."""
     return {
-        "mae": float(np.abs(error).mean()),
-        "rmse": float(np.sqrt((error**2).mean())),
-        "r2": 1 - float((error**2).sum()) / spread if spread > 0 else None,
-        "gini": _gain(predicted, actual) / best if total > 0 and best > _CONSTANT else None,
-        "spearman": _spearman(predicted, actual),
-        "decile_mape": _decile_mape(predicted, actual),
-        "total_ratio": float(predicted.sum()) / total if total > 0 else None,
-        "within_30": float((np.abs(error) <= 0.3 * np.abs(actual)).mean()),
+        name: float(value[0]) if np.isfinite(value[0]) else None
+        for name, value in Judge(actual).figures(forecast).items()
     }
 
 
-def groups(predicted: Floats, actual: Floats, count: int = GROUPS) -> pl.DataFrame:
-    """``group`` (1 is the greatest predicted), ``customers``, mean ``predicted`` and ``actual``."""
-    order = np.argsort(-predicted, kind="stable")
-    parts = [part for part in np.array_split(order, count) if len(part)]
-    return pl.DataFrame(
-        {
-            "group": np.arange(1, len(parts) + 1),
-            "customers": [len(part) for part in parts],
-            "predicted": [float(predicted[part].mean()) for part in parts],
-            "actual": [float(actual[part].mean()) for part in parts],
-        },
-        schema={"group": pl.Int64, "customers": pl.Int64, "predicted": pl.Float64, "actual": pl.Float64},
+def gain(score: Floats, actual: Floats, shares: Floats) -> Floats:
+    """Share of all actual value that the given shares of the customers brought, the greatest score first."""
+    return np.asarray(Judge(actual).gain(Ranking.of(score)).at(shares)[0])
+
+
+def groups(forecast: Floats, actual: Floats, count: int = GROUPS) -> pl.DataFrame:
+    """``group`` (1 is the greatest forecast), ``customers``, mean ``predicted`` and ``actual``.
+
+    Equal forecasts are parted in the order of the rows.
+    """
+    return (
+        pl.DataFrame({"group": group_numbers(forecast, count), "predicted": forecast, "actual": actual})
+        .group_by("group")
+        .agg(pl.len().cast(pl.Int64).alias("customers"), pl.col("predicted", "actual").mean())
+        .sort("group")
     )
 
 
-def reliability(probability: Floats, hit: Floats, bins: int = GROUPS) -> float:
-    """Calibration error of probabilities: mean gap between stated and realised over equal-width bins."""
-    which = np.clip((probability * bins).astype(np.int64), 0, bins - 1)
-    gaps = [abs(float((probability - hit)[which == number].sum())) for number in range(bins)]
-    return sum(gaps) / max(len(hit), 1)
+def group_numbers(forecast: Floats, count: int = GROUPS) -> Ints:
+    """The group of each row: 1 holds the greatest forecasts; equal ones are parted in the order of rows."""
+    number = np.empty(len(forecast), dtype=np.int64)
+    number[np.argsort(-forecast, kind="stable")] = np.arange(len(forecast)) * count // max(len(forecast), 1)
+    return number + 1
 
 
-def _gain(score: Floats, value: Floats) -> float:
-    """Twice the area between the cumulative share of value, best score first, and the diagonal."""
-    order = np.argsort(-score, kind="stable")
-    _, start, size = np.unique(-score[order], return_index=True, return_counts=True)
-    level = np.add.reduceat(value[order], start) / size
-    shared = np.repeat(level, size)
-    return float(2 * (np.cumsum(shared) / value.sum()).mean() - 1 - 1 / len(value)) if value.sum() else 0.0
+def random_totals(
+    forecasts: Mapping[str, Floats], actual: Floats, *, draws: int = 1000, seed: int = 7
+) -> dict[str, Floats]:
+    """Sum of forecasts over sum of actual values of random groups of 1,000 customers.
 
+    Args:
+        forecasts: Each (rows,); all are judged on the same groups.
+        actual: What was really spent, (rows,).
+        draws: Number of groups, drawn with replacement: other customers like these.
+        seed: Of the groups.
 
-def _spearman(one: Floats, other: Floats) -> float | None:
-    ranks = [pl.Series(values).rank("average").to_numpy() for values in (one, other)]
-    if min(rank.std() for rank in ranks) < _CONSTANT:
-        return None
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def _decile_mape(predicted: Floats, actual: Floats) -> float | None:
-    table = groups(predicted, actual).filter(pl.col("actual") > 0)
-    if table.is_empty():
-        return None
-    gaps = (table["predicted"] - table["actual"]).abs() / table["actual"]
-    return float(np.mean(gaps.to_numpy()))
+    Returns:
+        By forecast, (draws,); NaN for a group that spent nothing net.
+    """
+    if not len(actual):
+        return {name: np.full(draws, np.nan) for name in forecasts}
+    chosen = np.random.default_rng(seed).integers(0, len(actual), (draws, THOUSAND))
+    total = actual[chosen].sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {
+            name: np.where(total > 0, values[chosen].sum(axis=1) / total, np.nan)
+            for name, values in forecasts.items()
+        }

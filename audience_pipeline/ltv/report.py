@@ -13,7 +13,8 @@ import polars as pl
 
 from audience_pipeline.ltv.boosters import PARAMETERS, ROUNDS, TWEEDIE_POWER
 from audience_pipeline.ltv.distribution import RULE, Forecast
-from audience_pipeline.ltv.evaluation import groups, metrics, reliability
+from audience_pipeline.ltv.evaluation import groups, metrics
+from audience_pipeline.ltv.intervals import reliability
 from audience_pipeline.ltv.matrix import Floats
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.quintiles import QUINTILES
