@@ -63,7 +63,8 @@ def amount(column: str, plain_text: str, parsed: str, options: ReadOptions) -> A
 def _minor(text: str) -> str:
     # The cast also takes 1_000 for a number; an underscore is no way to write money.
     decimal = f"try_cast({text} AS DECIMAL(18, {MINOR_DIGITS}))"
-    return f"CASE WHEN strpos({text}, '_') = 0 THEN CAST({decimal} * {10**MINOR_DIGITS} AS BIGINT) END"
+    # From a hundred million million on the product overflows, which would end the whole file.
+    return f"CASE WHEN strpos({text}, '_') = 0 THEN TRY(CAST({decimal} * {10**MINOR_DIGITS} AS BIGINT)) END"
 
 
 def fault_patterns(options: ReadOptions) -> list[tuple[str, Fault]]:

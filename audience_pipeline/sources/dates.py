@@ -75,7 +75,8 @@ def _detected(column: str, time_zone: str) -> str:
         f"AND {column}[19] BETWEEN '0' AND '9'"
     )
     iso = rf"regexp_replace(replace({column}, '/', '-'), {quoted('^' + _DOTTED)}, '\3-\2-\1')"
-    zone = rf"regexp_replace({iso}, ' ?([+-])(\d\d):?(\d\d)?$', '\1\2:\3')"
+    offset = rf"regexp_replace({iso}, ' ?([+-])(\d\d):?(\d\d)?$', '\1\2:\3')"
+    zone = f"regexp_replace({offset}, ' ?[Zz]$', 'Z')"
     # The first two cases are nearly all of real data, and cost a fifth of a regular expression.
     return (
         f"CASE WHEN length({column}) = 10 AND {dashed} THEN try_cast({column} AS TIMESTAMP) "

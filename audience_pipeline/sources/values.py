@@ -25,7 +25,7 @@ _FAULTS = [(re.compile(pattern, re.ASCII), fault) for pattern, fault in fault_pa
 _MOMENT = re.compile(
     r"(?:(?P<y>\d{4})(?P<sign>[-/])(?P<m>\d\d)(?P=sign)(?P<d>\d\d)|(?P<dd>\d\d?)\.(?P<dm>\d\d?)\.(?P<dy>\d{4}))"
     r"(?P<time>[T ](?P<h>\d\d):(?P<min>\d\d)(?::(?P<s>\d\d)(?:\.(?P<f>\d{1,9}))?)?"
-    r"(?: ?(?P<zone>Z|[+-](?P<zh>[01]\d)(?::?(?P<zm>[0-5]\d))?))?)?",
+    r"(?: ?(?P<zone>[Zz]|[+-](?P<zh>[01]\d)(?::?(?P<zm>[0-5]\d))?))?)?",
     re.ASCII,
 )
 _COMPACT = re.compile(r"\d{8}", re.ASCII)
@@ -99,7 +99,7 @@ def _read(text: str) -> datetime | Fault:
             at = at.replace(
                 hour=hour, minute=minute, second=second, microsecond=int((part("f") or "")[:6].ljust(6, "0"))
             )
-        if part("zone") in {None, "Z"}:
+        if part("zone") in {None, "Z", "z"}:
             return at
         ahead = timedelta(hours=int(part("zh")), minutes=int(part("zm") or 0))
         zone = timezone(ahead if part("zone")[0] == "+" else -ahead)
