@@ -18,13 +18,24 @@ import polars as pl
 
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv import quintiles
-from audience_pipeline.ltv.boosters import MoneyModel, RepeatModel, calibration, remaining_share
+from audience_pipeline.ltv.boosters import (
+    PARAMETERS,
+    ROUNDS,
+    TWEEDIE_POWER,
+    MoneyModel,
+    RepeatModel,
+    calibration,
+    remaining_share,
+)
 from audience_pipeline.ltv.distribution import Distribution, Forecast
+from audience_pipeline.ltv.held import HELD_SCHEMA, HeldOut
+from audience_pipeline.ltv.importances import importances
 from audience_pipeline.ltv.matrix import Encoder, Floats
 from audience_pipeline.ltv.minimum import check_history
 from audience_pipeline.ltv.model import FIRST_YEAR_SPENT, NEXT_12M_SPENT, LtvModel, floats
-from audience_pipeline.ltv.report import Held, Report, build_report
+from audience_pipeline.ltv.report import Report, build_report
 from audience_pipeline.ltv.snapshots import (
+    AGES,
     HORIZON_DAYS,
     calendar_days,
     first_orders,
@@ -50,7 +61,30 @@ class Trained:
     """A model and what is known of its quality."""
 
     model: LtvModel
+    held: HeldOut
+    """Predictions of customers by models that never saw them, beside what they spent."""
     report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Rows predicted by a model that never saw the customer; money in minor units."""
+
+    age: Floats
+    observed: Floats
+    predicted: Floats
+    actual: Floats
+    fold: Floats
+
+    def where(self, inside: Floats) -> Held:
+        """Some of the rows."""
+        return Held(
+            self.age[inside],
+            self.observed[inside],
+            self.predicted[inside],
+            self.actual[inside],
+            self.fold[inside],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,28 +150,23 @@ def train(
     base = customer_features(orders, as_of, activity).collect(engine="streaming").sort("customer_id")
     model = replace(model, cuts=quintiles.cut_points(model.predict(base)["predicted_ltv"]))
     on_newest = (next_year.frame["as_of"] == newest).to_numpy()
-    report = build_report(
-        as_of=as_of,
-        first=first,
-        first_year=held,
-        next_12m=Held(
-            age=next_year.age[on_newest],
-            observed=next_year.spent[on_newest],
-            predicted=next_held[on_newest],
-            actual=next_year.label[on_newest],
-            fold=next_year.fold[on_newest],
-            spend_so_far=floats(next_year.frame, "observed_minor")[on_newest],
+    held_out = HeldOut(
+        ltv=_held_table(first_year, held.predicted, held.actual, _held_forecast(held)).filter(
+            pl.col("age_days").is_in(AGES)
         ),
-        repeat=(repeat_held[on_newest], again[on_newest]),
-        snapshot=newest,
-        forecast=_held_forecast(held),
-        model=model,
-        rows=rows.height,
-        customers=rows["customer_id"].n_unique(),
-        seed=seed,
+        next_12m=_held_table(next_year, next_held, next_year.label, None, repeat_held).filter(on_newest),
     )
+    summary = {
+        "as_of": as_of,
+        "first_order": first["first_order"].min(),
+        "customers": first.height,
+        "training_customers": rows["customer_id"].n_unique(),
+        "training_rows": rows.height,
+        "parameters": {**PARAMETERS, "rounds": ROUNDS, "tweedie_variance_power": TWEEDIE_POWER, "seed": seed},
+    }
+    report = build_report(held=held_out, later=None, importances=importances(model), summary=summary)
     tell("done", 1.0)
-    return Trained(model, report)
+    return Trained(model, held_out, report)
 
 
 def _silent(_step: str, _share: float) -> None:
@@ -235,7 +264,35 @@ def _hold_out(rows: _Rows, expected: Floats) -> Held:
         predicted=rows.spent + expected,
         actual=rows.spent + rows.label,
         fold=rows.fold,
-        spend_so_far=rows.spent,
+    )
+
+
+def _held_table(
+    rows: _Rows, predicted: Floats, actual: Floats, forecast: Forecast | None, repeat: Floats | None = None
+) -> pl.DataFrame:
+    """Held-out predictions as a table, in major units (``held.HELD_SCHEMA``)."""
+    mean = np.zeros(len(actual))
+    for number in np.unique(rows.fold):
+        for age in np.unique(rows.age):
+            out = (rows.fold == number) & (rows.age == age)
+            others = (rows.fold != number) & (rows.age == age)
+            mean[out] = actual[others].mean() if others.any() else actual.mean()
+    frame = rows.frame
+    money = {"observed_value": floats(frame, "observed_minor"), "last_12m": rows.spent, "global_mean": mean,
+             "predicted": predicted, "actual": actual}  # fmt: skip
+    if forecast is not None:
+        money |= {"likely": forecast.likely, "p10": forecast.p10, "p90": forecast.p90}
+    columns = {name: pl.Series(values * 0.01) for name, values in money.items()}
+    if forecast is not None:
+        columns["within_30_probability"] = pl.Series(forecast.within_30)
+    if repeat is not None:
+        columns |= {"repeat_probability": pl.Series(repeat), "repeated": frame["orders_again"]}
+    table = frame.select("customer_id", "as_of", "first_order", "age_days", "orders").with_columns(**columns)
+    return table.with_columns(pl.lit(HORIZON_DAYS, dtype=pl.Int64).alias("days")).select(
+        pl.col(name).cast(dtype)
+        if name in table.columns or name == "days"
+        else pl.lit(None, dtype).alias(name)
+        for name, dtype in HELD_SCHEMA.items()
     )
 
 
