@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
+
+from audience_pipeline.customers.arrays import (
+    ABOVE,
+    Ints,
+    Numbers,
+    by_runs,
+    first_of_greatest,
+    named,
+    nullable,
+    ordered,
+    ranks,
+    running,
+    starts,
+    whole,
+)
 
 ORDERS_SCHEMA = pl.Schema(
     [
@@ -16,6 +34,8 @@ ORDERS_SCHEMA = pl.Schema(
         ("categories", pl.List(pl.String())),
         ("top_category", pl.String()),
         ("channel", pl.String()),
+        ("units_milli", pl.Int64()),
+        ("discount_minor", pl.Int64()),
     ]
 )
 """Columns of the orders table, in order."""
@@ -23,65 +43,146 @@ ORDERS_SCHEMA = pl.Schema(
 ORDER_KEY = ("customer_id", "order_id", "order_date", "kind")
 """What makes a row of the orders table; an order that spans two days has two rows."""
 
+LINES_AT_ONCE = 1_000_000
+"""Lines that are worked on together, or a little more: bounds the memory."""
+
+MOST_UNITS = 1_000_000_000
+"""A line of more pieces has no credible quantity, and no sum of them may overflow."""
+
+_KINDS = pl.Series(["order", "return"])
+_READ = ("customer_id", "order_id", "transaction_date", "amount_minor", "product_category", "channel")
+
 
 def orders(transactions: pl.LazyFrame) -> pl.LazyFrame:
     """One row per customer, order, day and kind (``order`` or ``return``), unsorted.
 
     Args:
         transactions: Landed lines: ``customer_id, transaction_date, transaction_at, amount_minor``
-            (minor units, negative for a return), ``product_category, order_id, channel``.
+            (minor units, negative for a return), ``product_category, order_id, channel`` and, where known,
+            ``quantity`` and ``discount_minor``.
 
     Returns:
         :data:`ORDERS_SCHEMA`. Lines without an order id share the order of their day; lines of zero
         make no row; returns before the customer's first order are left out, so that a customer who
-        never bought has no row at all.
+        never bought has no row at all. ``units_milli`` (thousandths) and ``discount_minor`` are sums over
+        the lines that have them, null where none does.
     """
+    given = transactions.collect_schema()
+    unknown = pl.lit(None, dtype=pl.Int64)
+    units = pl.col("quantity").abs()
+    credible = pl.when(units <= MOST_UNITS).then((units * 1000).cast(pl.Int64))
     lines = transactions.filter(pl.col("amount_minor") != 0).select(
-        "customer_id",
-        pl.col("order_id").fill_null(pl.col("transaction_date").dt.to_string("%Y-%m-%d")),
-        pl.col("transaction_date").alias("order_date"),
-        pl.when(pl.col("amount_minor") > 0).then(pl.lit("order")).otherwise(pl.lit("return")).alias("kind"),
-        "amount_minor",
+        *_READ,
         pl.col("transaction_at").dt.hour().alias("hour"),
-        "product_category",
-        "channel",
+        (credible if "quantity" in given else unknown).alias("units_milli"),
+        (pl.col("discount_minor") if "discount_minor" in given else unknown).alias("discount_minor"),
     )
-    by_category = lines.group_by(*ORDER_KEY, "product_category").agg(
-        pl.col("amount_minor").sum(),
-        pl.len().cast(pl.Int64).alias("lines"),
-        pl.col("hour").min(),
-        pl.col("channel").min(),
-    )
-    category = pl.col("product_category")
-    named = category.is_not_null()
-    rows = by_category.group_by(ORDER_KEY).agg(
-        pl.col("amount_minor").sum(),
-        pl.col("lines").sum(),
-        pl.col("hour").min(),
-        category.filter(named).sort().alias("categories"),
-        category.filter(named)
-        .sort_by(pl.col("amount_minor").filter(named).abs(), category.filter(named), descending=[True, False])
-        .first()
-        .alias("top_category"),
-        pl.col("channel").min(),
-    )
-    return (
-        rows.join(_first_orders(transactions), on="customer_id")
-        .filter(pl.col("order_date") >= pl.col("first_order"))
-        .select(ORDERS_SCHEMA.names())
-    )
+    return lines.map_batches(_in_parts, schema=ORDERS_SCHEMA)
 
 
 def returns_before_first_order(transactions: pl.LazyFrame) -> pl.LazyFrame:
     """What :func:`orders` leaves out, nothing being bought yet: one row, ``lines`` and ``amount_minor``."""
+    bought = transactions.filter(pl.col("amount_minor") > 0)
+    first = bought.group_by("customer_id").agg(pl.col("transaction_date").min().alias("first_order"))
     return (
         transactions.filter(pl.col("amount_minor") < 0)
-        .join(_first_orders(transactions), on="customer_id", how="left")
+        .join(first, on="customer_id", how="left")
         .filter(pl.col("first_order").is_null() | (pl.col("transaction_date") < pl.col("first_order")))
         .select(pl.len().cast(pl.Int64).alias("lines"), pl.col("amount_minor").sum())
     )
 
 
-def _first_orders(transactions: pl.LazyFrame) -> pl.LazyFrame:
-    bought = transactions.filter(pl.col("amount_minor") > 0)
-    return bought.group_by("customer_id").agg(pl.col("transaction_date").min().alias("first_order"))
+def _in_parts(lines: pl.DataFrame) -> pl.DataFrame:
+    count = -(-lines.height // LINES_AT_ONCE)
+    if count <= 1:
+        return _orders(lines)
+    part = pl.col("customer_id").hash() % count
+    return pl.concat(_orders(lines.filter(part == number)) for number in range(count))
+
+
+def _orders(lines: pl.DataFrame) -> pl.DataFrame:
+    """Orders of some customers, all of whose lines are given."""
+    amount, day = whole(lines["amount_minor"]), whole(lines["transaction_date"].to_physical())
+    customer, is_return = Numbers()(lines["customer_id"]), (amount < 0).astype(np.int64)
+    order = ordered(customer, day, is_return)
+    order = order[~_before_first_order(customer[order], day[order], is_return[order])]
+    if not len(order):
+        return ORDERS_SCHEMA.to_frame()
+    category, categories = ranks(lines["product_category"])
+    channel, channels = ranks(lines["channel"])
+    keys = [customer[order], day[order], is_return[order]]
+    keys.append(_order_numbers(lines["order_id"], order, keys))
+    again = ordered(*keys, category[order])
+    order, keys = order[again], [key[again] for key in keys]
+    begins = starts(*keys)
+
+    def total(name: str) -> pl.Series:
+        """Sum over the lines that have a value; null where none has."""
+        known = by_runs(np.maximum, whole(lines[name].is_not_null())[order], begins)
+        return nullable(by_runs(np.add, whole(lines[name])[order], begins), known > 0)
+
+    hour = by_runs(np.minimum, whole(lines["hour"], int(ABOVE))[order], begins)
+    channel = np.where(channel < 0, ABOVE, channel)[order]
+    chosen, top_category = _categories(categories, category[order], amount[order], keys, begins)
+    first = order[begins]
+    columns = {
+        "customer_id": lines["customer_id"].gather(first),
+        "order_id": lines["order_id"].gather(first),
+        "order_date": lines["transaction_date"].gather(first),
+        "kind": _KINDS.gather(is_return[first]),
+        "amount_minor": pl.Series(by_runs(np.add, amount[order], begins)),
+        "lines": pl.Series(np.diff(np.append(begins, len(order)))),
+        "hour": nullable(hour, hour < ABOVE),
+        "categories": chosen,
+        "top_category": top_category,
+        "channel": named(channels, by_runs(np.minimum, channel, begins)),
+        "units_milli": total("units_milli"),
+        "discount_minor": total("discount_minor"),
+    }
+    table = pl.DataFrame([columns[name].cast(dtype).alias(name) for name, dtype in ORDERS_SCHEMA.items()])
+    if table["order_id"].null_count():
+        table = table.with_columns(pl.col("order_id").fill_null(_day_as_text("order_date")))
+    return table
+
+
+def _before_first_order(customer: Ints, day: Ints, is_return: Ints) -> npt.NDArray[np.bool_]:
+    """Of lines sorted by customer, those of returns before any order."""
+    begins = starts(customer)
+    first = by_runs(np.minimum, np.where(is_return, ABOVE, day), begins)
+    before: npt.NDArray[np.bool_] = day < np.repeat(first, np.diff(np.append(begins, len(customer))))
+    return before
+
+
+def _order_numbers(order_id: pl.Series, order: Ints, keys: list[Ints]) -> Ints:
+    """Numbers that tell the orders of one customer, day and kind apart, for sorted lines."""
+    begins = starts(*keys)
+    count = np.diff(np.append(begins, len(order)))
+    number = np.zeros(len(order), dtype=np.int64)
+    several = np.flatnonzero(np.repeat(count > 1, count))
+    if len(several):
+        ids = order_id.gather(order[several])
+        if ids.null_count():
+            days = pl.Series("day", keys[1][several], dtype=pl.Int32).cast(pl.Date).to_frame()
+            ids = days.select(pl.coalesce(ids, _day_as_text("day"))).to_series()
+        number[several] = Numbers()(ids)
+    return number
+
+
+def _day_as_text(name: str) -> pl.Expr:
+    return pl.col(name).dt.to_string("%Y-%m-%d")
+
+
+def _categories(
+    names: pl.Series, category: Ints, amount: Ints, keys: list[Ints], begins: Ints
+) -> tuple[pl.Series, pl.Series]:
+    """Of each order: its categories by name, and the one with the greatest amount, whatever its sign."""
+    parts = starts(*keys, category)
+    place = category[parts]
+    weight = np.abs(by_runs(np.add, amount, parts))
+    begins = np.searchsorted(parts, begins)
+    top = named(names, first_of_greatest(place, weight, begins))
+    known = place >= 0
+    ends = running(known.astype(np.int64))
+    offsets = np.append(ends[begins], ends[-1])
+    texts = named(names, place[known]).to_arrow()
+    return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, texts))), top

@@ -86,6 +86,31 @@ ORDER_FEATURES: tuple[Feature, ...] = (
         Feature(f"net_{days}d_minor", "minor", f"Net revenue of the last {days} days")
         for days in ORDER_WINDOWS
     ),
+    Feature("lines_mean", "count", "Mean lines of an order: breadth of the baskets", mean=True),
+    Feature("units_mean", "count", "Mean pieces of an order; null where files hold no quantity", mean=True),
+    Feature("days_to_second_order", "days", "Days from the first purchase day to the second; null with one"),
+    Feature("longest_gap_days", "days", "Most days between purchase days; null with one"),
+    Feature(
+        "gap_variation", "ratio", "Spread of the days between purchase days by their mean; 0 is clockwork"
+    ),
+    Feature("recency_to_longest_gap", "ratio", "Days since the latest order by the most days between"),
+    Feature("late_orders_share", "ratio", "Share of the orders begun in the later half of the time so far"),
+    Feature("late_sales_share", "ratio", "Share of the sales of the later half of the time so far"),
+    Feature("days_since_return", "days", "Days since the latest return; null when there was none"),
+    Feature(
+        "first_order_discount_share",
+        "ratio",
+        "Discount on the first day, by the price without it; null where files hold no discounts",
+    ),
+    Feature("discount_share", "ratio", "Discount on all orders so far, by the price without it"),
+    Feature("discounted_share", "ratio", "Share of the orders so far with a discount"),
+    Feature("favourite_weekday_share", "ratio", "Share of the purchase days on the most frequent weekday"),
+    Feature("first_order_quarter_sin", "cyclic", "Quarter of the first order, sine"),
+    Feature("first_order_quarter_cos", "cyclic", "Quarter of the first order, cosine"),
+    Feature("as_of_month_sin", "cyclic", "Month of the as-of date, sine"),
+    Feature("as_of_month_cos", "cyclic", "Month of the as-of date, cosine"),
+    Feature("as_of_quarter_sin", "cyclic", "Quarter of the as-of date, sine"),
+    Feature("as_of_quarter_cos", "cyclic", "Quarter of the as-of date, cosine"),
     Feature("categories", "count", "Different categories bought"),
     Feature("top_category_share", "ratio", "Share of the most frequent category among those of all orders"),
 )

@@ -56,6 +56,8 @@ def test_lines_of_one_order_become_one_row() -> None:
             "categories": ["books", "toys"],
             "top_category": "toys",
             "channel": "web",
+            "units_milli": None,
+            "discount_minor": None,
         }
     ]
 
