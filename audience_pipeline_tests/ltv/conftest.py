@@ -58,6 +58,8 @@ def make_orders(customers: int, *, days: int = 821, seed: int = 11, signal: floa
             pl.lit(None, dtype=pl.Int8).alias("hour"),
             pl.concat_list("top_category").alias("categories"),
             pl.lit("web").alias("channel"),
+            pl.lit(None, dtype=pl.Int64).alias("units_milli"),
+            pl.lit(None, dtype=pl.Int64).alias("discount_minor"),
         )
         .select(ORDERS_SCHEMA.names())
         .sort("customer_id", "order_date", "order_id", "kind")
