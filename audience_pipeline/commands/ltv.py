@@ -13,6 +13,7 @@ import polars as pl
 import typer
 
 from audience_pipeline.commands.console import JsonOption, fail, note, out, print_json, progress
+from audience_pipeline.commands.ltv_serve import serve
 from audience_pipeline.commands.reading import (
     ColumnOption,
     DateFormatOption,
@@ -24,7 +25,7 @@ from audience_pipeline.commands.reading import (
 )
 from audience_pipeline.commands.tables import model_tables
 
-app = typer.Typer(no_args_is_help=True, help="Customer values of a file: train, score.")
+app = typer.Typer(no_args_is_help=True, help="Customer values: train, score, serve.")
 
 TransactionsOption = Annotated[
     Path, typer.Option("--transactions", metavar="FILE", help="CSV, JSON or Parquet, plain or gzip.")
@@ -174,3 +175,6 @@ def _write(frame: pl.DataFrame, output: Path) -> None:
     else:
         frame.write_csv(partial)
     partial.replace(output)
+
+
+app.command()(serve)

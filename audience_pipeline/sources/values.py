@@ -20,6 +20,7 @@ BLANKS = " \t\r\n\u00a0\ufeff"
 _CENT = Decimal(1).scaleb(-MINOR_DIGITS)
 _MOST_DIGITS = 18
 """Of a number with an exponent: DuckDB's cast overflows beyond."""
+_PIECES, _MOST_PIECES = Decimal("0.001"), Decimal(10) ** 15
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?P<exponent>[eE][-+]?\d{1,9})?", re.ASCII)
 _FAULTS = [(re.compile(pattern, re.ASCII), fault) for pattern, fault in fault_patterns(ReadOptions())]
 _MOMENT = re.compile(
@@ -119,3 +120,14 @@ def free_text(name: str, text: str) -> str | None:
     if patterns is None or _HARMLESS[patterns].fullmatch(text) or not holds_contact(text, patterns):
         return text
     return None
+
+
+def quantity(text: str) -> Decimal | None:
+    """Pieces in thousandths; None where the text is no number of pieces, which is no fault."""
+    if _NUMBER.fullmatch(text) is None:
+        return None
+    try:
+        pieces = Decimal(text).quantize(_PIECES, ROUND_HALF_UP)
+    except InvalidOperation:
+        return None
+    return pieces if abs(pieces) < _MOST_PIECES else None
