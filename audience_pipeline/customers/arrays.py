@@ -37,24 +37,34 @@ class Numbers:
         self._kind = pl.Categorical(pl.Categories.random())
         # polars forgets the categories with the last column that has them.
         self._met: list[pl.Series] = []
+        self.count = 0
+        """How many there are so far."""
 
     def __call__(self, texts: pl.Series) -> Ints:
         """The number of each text; :data:`NONE` where there is none."""
         self._met.append(texts.cast(self._kind))
-        return whole(self._met[-1].to_physical(), NONE)
+        found = whole(self._met[-1].to_physical(), NONE)
+        self.count = max(self.count, int(found.max()) + 1) if len(found) else self.count
+        return found
 
 
 def ranks(texts: pl.Series) -> tuple[Ints, pl.Series]:
-    """The place of each text among the distinct ones, and those in their order."""
-    names = texts.drop_nulls().unique().sort()
-    return whole(texts.cast(pl.Enum(names)).to_physical(), NONE), names
+    """The place of each text among the distinct ones, and those in their order, ended by a null."""
+    numbers = Numbers()
+    number, met = numbers(texts), numbers.count
+    first = np.empty(met + 1, dtype=np.int64)
+    first[number[::-1]] = np.arange(len(number))[::-1]
+    names = texts[first[:met]].to_list()
+    order = sorted(range(met), key=names.__getitem__)
+    place = np.full(met + 1, NONE)
+    place[order] = np.arange(met)
+    return place[number], pl.Series([*(names[at] for at in order), None], dtype=pl.String)
 
 
 def named(names: pl.Series, places: Ints) -> pl.Series:
     """The inverse of :func:`ranks`; places that are :data:`NONE` or :data:`ABOVE` become null."""
-    missing = (places < 0) | (places >= len(names))
-    ended = names.extend_constant(None, 1)
-    return ended.gather(np.where(missing, len(names), places))
+    last = len(names) - 1
+    return names[np.where(places < 0, last, np.minimum(places, last))]
 
 
 def ordered(*columns: Ints) -> Ints:

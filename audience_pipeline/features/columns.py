@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from audience_pipeline.customers.arrays import Floats, Ints, greatest
+from audience_pipeline.customers.arrays import Floats, Ints, greatest, named
 from audience_pipeline.features.catalogue import FEATURES, ORDER_WINDOWS
 from audience_pipeline.features.history import WEEK, Purchases, Returns, day_key
 
 _YEAR = 365
 _HOURS = 24
 _MILLI = np.float64(1000)
+_ROOT = 2.0**31
+"""Numbers whose square is the most that 64 bits hold."""
 
 
 def _circle(steps: int) -> tuple[Floats, Floats]:
@@ -49,16 +51,34 @@ def feature_frame(past: Purchases, back: Returns, customer: Ints, day: Ints, end
         | _later_half(past, customer, begin, end, day)
     )
     columns = [
-        past.customers.gather(customer).alias("customer_id"),
-        pl.Series("as_of", day, dtype=pl.Int32).cast(pl.Date),
+        past.customers[customer].alias("customer_id"),
+        pl.Series("as_of", day).cast(pl.Int32).cast(pl.Date),
     ]
-    unknown = pl.Series([None], dtype=pl.Int64).new_from_index(0, len(day))
+    return columns[0].to_frame().hstack(columns[1:] + _series(found, len(day)))
+
+
+def _series(found: dict[str, Column], rows: int) -> list[pl.Series]:
+    """Every feature as a column of its type, null where it is NaN or not found.
+
+    Numbers become columns in two pieces, whole ones and others: one by one they would take longer than
+    all that was computed of a single customer.
+    """
+    pieces: dict[str, pl.Series] = {}
+    for kind in (np.int64, np.float64):
+        names = [name for name, values in found.items() if getattr(values, "dtype", None) == kind]
+        joined = pl.Series(np.concatenate([found[name] for name in names]), nan_to_null=kind is np.float64)
+        pieces |= {name: joined.slice(at * rows, rows) for at, name in enumerate(names)}
+    unknown = pl.Series([None], dtype=pl.Int64).new_from_index(0, rows)
+    columns = []
     for feature in FEATURES:
-        values = found.get(feature.name, unknown)
-        if not isinstance(values, pl.Series):
-            values = pl.Series(values, nan_to_null=values.dtype == np.float64)
-        columns.append(values.cast(feature.dtype).alias(feature.name))
-    return pl.DataFrame(columns)
+        column = pieces.get(feature.name)
+        if column is None:
+            given = found.get(feature.name)
+            column = given if isinstance(given, pl.Series) else unknown
+        columns.append(
+            (column if column.dtype == feature.dtype else column.cast(feature.dtype)).alias(feature.name)
+        )
+    return columns
 
 
 def _money(
@@ -82,7 +102,7 @@ def _money(
         "return_share": _ratio(-returned, sales),
         "first_order_minor": past.sum("sales", begin, begin + 1),
         "order_value_mean_minor": _ratio(sales, orders),
-        "order_value_std_minor": _deviation(orders, sales, past.sum_of_squares(begin, end)),
+        "order_value_std_minor": _deviation_of_values(past, begin, end, orders, sales),
         "order_value_max_minor": greatest(past.value, begin, end),
         "order_value_last_minor": past.value_of_latest(begin, end),
         "days_since_return": np.where(
@@ -103,14 +123,13 @@ def _rhythm(past: Purchases, begin: Ints, end: Ints, day: Ints) -> dict[str, Col
     first, last = past.day[begin], past.day[end - 1]
     gaps, gap_days, recency = end - begin - 1, last - first, day - last
     mean = _ratio(gap_days, gaps)
-    squares = pl.Series(past.sum("gap_squares", begin, end))
-    deviation = _deviation(gaps, gap_days, squares)
+    deviation = _deviation(gaps, gap_days, past.sum("gap_squares", begin, end))
     longest = np.where(gaps > 0, greatest(past.gap, begin, end), np.nan)
     second = past.gap[np.where(gaps > 0, begin + 1, begin)]
     weekdays = past.weekdays[end] - past.weekdays[begin]
     return {
-        "first_order": pl.Series(first, dtype=pl.Int32),
-        "last_order": pl.Series(last, dtype=pl.Int32),
+        "first_order": pl.Series(first).cast(pl.Int32),
+        "last_order": pl.Series(last).cast(pl.Int32),
         "age_days": day - first,
         "recency_days": recency,
         "purchase_days": gaps + 1,
@@ -134,10 +153,10 @@ def _baskets(past: Purchases, begin: Ints, end: Ints) -> dict[str, Column]:
     return {
         "first_order_lines": past.sum("lines", begin, after_first),
         "first_order_categories": past.most_categories[begin],
-        "first_category": past.category.gather(begin),
-        "last_category": past.category.gather(end - 1),
-        "top_category": top,
-        "channel": past.channel.gather(begin),
+        "first_category": named(past.category_names, past.category[begin]),
+        "last_category": named(past.category_names, past.category[end - 1]),
+        "top_category": named(past.categories.names, top),
+        "channel": named(past.channels, past.channel[begin]),
         "first_order_hour": np.where(hour < _HOURS, hour, np.nan),
         "categories": different[rows[end]] - different[rows[begin]],
         "top_category_share": _ratio(top_times, rows[end] - rows[begin]),
@@ -184,8 +203,19 @@ def _ratio(above: Ints, below: Ints) -> Floats:
     return above / np.where(below == 0, np.nan, below)
 
 
-def _deviation(count: Ints, total: Ints, squares: pl.Series) -> Floats:
+def _deviation_of_values(past: Purchases, begin: Ints, end: Ints, orders: Ints, sales: Ints) -> Floats:
+    """Of order values, whose squares may be beyond 64 bits."""
+    found = _deviation(orders, sales, past.sum("squares", begin, end))
+    giant = np.flatnonzero(orders * greatest(past.value, begin, end).astype(np.float64) > _ROOT)
+    if len(giant):
+        squares = past.sum_of_squares(begin[giant], end[giant])
+        n, s = (pl.Series(values[giant]).cast(pl.Int128) for values in (orders, sales))
+        above, below = ((x).cast(pl.Float64).to_numpy() for x in (n * squares - s * s, n * n - n))
+        found[giant] = np.sqrt(above / np.where(orders[giant] > 1, below, np.nan))
+    return found
+
+
+def _deviation(count: Ints, total: Ints, squares: Ints) -> Floats:
     """Sample standard deviation from exact sums; NaN below two values."""
-    n, s, s2 = pl.Series(count).cast(pl.Int128), pl.Series(total).cast(pl.Int128), squares.cast(pl.Int128)
-    above, below = (values.cast(pl.Float64).to_numpy() for values in (n * s2 - s * s, n * n - n))
-    return np.sqrt(above / np.where(count > 1, below, np.nan))
+    above, below = count * squares - total * total, count * (count - 1)
+    return np.sqrt(np.maximum(above, 0) / np.where(below > 0, below, np.nan))

@@ -12,18 +12,14 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from audience_pipeline.customers.arrays import Numbers, whole
+from audience_pipeline.customers.arrays import Ints, Numbers, whole
 from audience_pipeline.features.activity import activity_features
 from audience_pipeline.features.catalogue import ACTIVITY_FEATURES, FEATURES_SCHEMA
 from audience_pipeline.features.columns import feature_frame
-from audience_pipeline.features.history import day_key, purchases, returns
+from audience_pipeline.features.history import READ, customer_and_day, day_key, purchases, returns
 
 ROWS_AT_ONCE = 1_000_000
 """Orders that are worked on together, or a little more: bounds the memory."""
-_READ = (
-    "customer_id", "order_id", "order_date", "kind", "amount_minor", "lines", "hour", "categories",
-    "top_category", "channel", "units_milli", "discount_minor",
-)  # fmt: skip
 
 
 def customer_features(
@@ -41,10 +37,8 @@ def customer_features(
         ``FEATURES_SCHEMA``, unsorted: a row for each customer (and day) whose first order is on or
         before the day. Money in minor units.
     """
-    rows = orders.select(_READ)
-    if isinstance(as_of, date):
-        rows = rows.filter(pl.col("order_date") <= as_of)
-    table = rows.map_batches(lambda frame: _in_parts(frame, as_of), schema=FEATURES_SCHEMA)
+    rows = orders.filter(pl.col("order_date") <= as_of) if isinstance(as_of, date) else orders
+    table = rows.select(READ).map_batches(lambda frame: _in_parts(frame, as_of), schema=FEATURES_SCHEMA)
     if activity is None:
         return table
     keys = ["customer_id"] if isinstance(as_of, date) else ["customer_id", "as_of"]
@@ -71,21 +65,30 @@ def _in_parts(orders: pl.DataFrame, as_of: date | pl.LazyFrame) -> pl.DataFrame:
 
 
 def _features(orders: pl.DataFrame, asked: date | pl.DataFrame) -> pl.DataFrame:
-    is_order = orders["kind"] == "order"
-    bought, returned = orders.filter(is_order), orders.filter(~is_order)
-    if bought.is_empty():
+    is_order = orders["is_order"].to_numpy()
+    rows = np.flatnonzero(is_order)
+    if not len(rows):
         return FEATURES_SCHEMA.to_frame()
     number = Numbers()
-    past = purchases(bought, number(bought["customer_id"]))
-    back = returns(returned, number(returned["customer_id"]))
+    customers, asked_of = number(orders["customer_id"]), np.empty(0, dtype=np.int64)
+    if not isinstance(asked, date):
+        asked_of = number(asked["customer_id"])
+    places = _places(customers[rows], number.count)
+    past = purchases(orders, rows, places[customers])
+    back = returns(orders, np.flatnonzero(~is_order), places[customers])
     if isinstance(asked, date):
         customer = np.arange(len(past.first))
         day = np.full(len(customer), (asked - date(1970, 1, 1)).days)
     else:
-        customer, day = number(asked["customer_id"]), whole(asked["as_of"].to_physical())
-        bought_at_all = customer < len(past.first)
-        key = np.sort(day_key(customer, day)[bought_at_all])
-        customer, day = key >> 32, (key & 0xFFFFFFFF) - 2**31
+        key = day_key(places[asked_of], whole(asked["as_of"].to_physical()))
+        customer, day = customer_and_day(np.sort(key[places[asked_of] < len(past.first)]))
     end = np.searchsorted(past.key, day_key(customer, day), side="right")
     seen = end > past.first[customer]
     return feature_frame(past, back, customer[seen], day[seen], end[seen])
+
+
+def _places(buyers: Ints, count: int) -> Ints:
+    """For each number, its place among those that occur; all others share the place after the last."""
+    occurs = np.zeros(count + 1, dtype=np.bool_)
+    occurs[buyers] = True
+    return np.where(occurs, np.cumsum(occurs) - 1, np.count_nonzero(occurs))

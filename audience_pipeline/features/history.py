@@ -17,12 +17,10 @@ from audience_pipeline.customers.arrays import (
     by_runs,
     first_of_greatest,
     greatest,
-    named,
     ordered,
     ranks,
     running,
     starts,
-    whole,
 )
 
 WEEK = 7
@@ -34,10 +32,29 @@ _FIRST_DAY = np.int64(2**31)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Spreads small numbers over all bits."""
 
+READ = (
+    pl.col("customer_id", "order_id", "categories", "top_category", "channel"),
+    pl.col("order_date").to_physical().cast(pl.Int64).alias("day"),
+    (pl.col("kind") == "order").alias("is_order"),
+    pl.col("amount_minor", "lines"),
+    pl.col("hour").cast(pl.Int64).fill_null(int(ABOVE)),
+    pl.col("categories").list.len().fill_null(0).cast(pl.Int64).alias("category_count"),
+    pl.col("units_milli").fill_null(0).alias("units"),
+    pl.col("units_milli").is_not_null().cast(pl.Int64).alias("units_known"),
+    pl.col("discount_minor").fill_null(NONE).alias("discount"),
+    pl.col("order_id").hash().alias("order_hash"),
+)
+"""What is read of the orders table."""
+
 
 def day_key(customer: Ints, day: Ints | int) -> Ints:
     """Customer and day in one number that sorts by both; a day more is one more."""
     return (customer << _BITS) + day + _FIRST_DAY
+
+
+def customer_and_day(key: Ints) -> tuple[Ints, Ints]:
+    """The inverse of :func:`day_key`."""
+    return key >> _BITS, (key & _LOW) - _FIRST_DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +62,21 @@ class Categories:
     """One row for each order and category in it, in the order of the purchase days."""
 
     names: pl.Series
+    """In their order, ended by a null."""
     begins: Ints
     """Row at which each purchase day begins, and the number of rows."""
     different: Ints
-    """Running sum of the rows whose category was new to the customer."""
+    """Running number of the rows whose category was new to the customer."""
     times: Ints
     """How often the customer had bought the category, this time included, above its place from the end."""
 
-    def most(self, begin: Ints, end: Ints) -> tuple[Ints, pl.Series]:
+    def most(self, begin: Ints, end: Ints) -> tuple[Ints, Ints]:
         """The most that any category was bought between two rows, and the first by name of those."""
-        bought = end > begin
-        where = np.flatnonzero(bought)
+        bought = np.flatnonzero(end > begin)
         top = np.zeros(len(begin), dtype=np.int64)
-        if len(where):
-            top[where] = greatest(self.times, begin[where], end[where])
-        return top >> _BITS, named(self.names, np.where(bought, len(self.names) - (top & _LOW), NONE))
+        if len(bought):
+            top[bought] = greatest(self.times, begin[bought], end[bought])
+        return top >> _BITS, len(self.names) - 1 - (top & _LOW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +96,23 @@ class Purchases:
     most_categories: Ints
     """In one order."""
     hour: Ints
-    """The earliest; above 23 where unknown."""
-    channel: pl.Series
-    category: pl.Series
-    """Of the order with the greatest amount; of several, the first by name."""
+    """The earliest; ``ABOVE`` where unknown."""
+    channel: Ints
+    """The first by name, as its place in ``channels``."""
+    channels: pl.Series
+    category: Ints
+    """Of the order with the greatest amount, of several the first by name, as its place."""
+    category_names: pl.Series
     value: Ints
     """The greatest value that an order with lines on this day has reached."""
     latest: Ints
     """Of the orders with lines on this day: the day of the beginning above the place in ``values``."""
     values: Ints
     """Order values, each once, ascending."""
-    squares: pl.Series
-    """Running sum of squared order values: Int128."""
+    grown: tuple[Ints, Ints]
+    """Per row of the orders table: what its order is worth with it, and without it."""
+    rows: Ints
+    """Row of the orders table, sorted alike, at which each purchase day begins, and the number of rows."""
     weekdays: npt.NDArray[np.int64]
     """Running number of rows on each day of the week, one column each."""
     categories: Categories
@@ -102,13 +124,15 @@ class Purchases:
         running_sum = self.sums[name]
         return running_sum[end] - running_sum[begin]
 
-    def sum_of_squares(self, begin: Ints, end: Ints) -> pl.Series:
-        """Of order values; Int128."""
-        return self.squares.gather(end) - self.squares.gather(begin)
-
     def value_of_latest(self, begin: Ints, end: Ints) -> Ints:
         """Value of the order begun last; of several on one day, of the greatest."""
         return self.values[greatest(self.latest, begin, end) & _LOW]
+
+    def sum_of_squares(self, begin: Ints, end: Ints) -> pl.Series:
+        """Of order values: Int128."""
+        now, then = (pl.Series(values).cast(pl.Int128) for values in self.grown)
+        total = (now * now - then * then).cum_sum().extend(pl.Series([0], dtype=pl.Int128))
+        return total[self.rows[end] - 1] - total[np.where(begin > 0, self.rows[begin], len(total)) - 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,30 +145,27 @@ class Returns:
     """Running sum."""
 
 
-def purchases(bought: pl.DataFrame, customer: Ints) -> Purchases:
+def purchases(table: pl.DataFrame, rows: Ints, customer: Ints) -> Purchases:
     """Purchase days of some customers.
 
     Args:
-        bought: At least one row of the orders table, all of kind ``order``.
-        customer: The number of each row's customer; all numbers from 0 on occur.
+        table: :data:`READ` of the orders table.
+        rows: Its rows of kind ``order``; at least one.
+        customer: The number of each row's customer, of the whole table; of the customers of ``rows`` all
+            numbers from 0 on occur.
     """
-    day = whole(bought["order_date"].to_physical())
-    order = ordered(customer, day)
+    day = table["day"].to_numpy()
+    order = rows[ordered(customer[rows], day[rows])]
     customer, day = customer[order], day[order]
     begins = starts(customer, day)
-    ends = np.append(begins[1:], len(day))
-    amount = whole(bought["amount_minor"])[order]
-    begun, value, before = _whole_orders(bought["order_id"], order, customer, day, amount)
-    levels, place = np.unique(value, return_inverse=True)
     on, of = day[begins], customer[begins]
     first = starts(of)
     gap = np.diff(on, prepend=on[:1])
     gap[first] = 0
-    channel, channels = ranks(bought["channel"])
-    category, categories = ranks(bought["top_category"])
 
-    def column(name: str, missing: int = 0) -> Ints:
-        return whole(bought[name], missing)[order]
+    def column(name: str) -> Ints:
+        values: Ints = table[name].to_numpy()[order]
+        return values
 
     def total(values: Ints) -> Ints:
         return running(by_runs(np.add, values, begins))
@@ -152,31 +173,40 @@ def purchases(bought: pl.DataFrame, customer: Ints) -> Purchases:
     def least(values: Ints) -> Ints:
         return by_runs(np.minimum, values, begins)
 
-    discount = column("discount_minor", NONE)
-    discount_known, units_known = discount >= 0, whole(bought["units_milli"].is_not_null())[order]
+    amount, counts, discount = column("amount_minor"), column("category_count"), column("discount")
+    begun, value, before = _whole_orders(table, order, customer, amount)
+    levels, place = np.unique(value, return_inverse=True)
+    channel, channels = ranks(table["channel"])
+    category, category_names = ranks(table["top_category"])
+    discount_known = discount >= 0
     discount = np.where(discount_known, discount, 0)
+    squares = value * value - before * before
     return Purchases(
-        customers=bought["customer_id"].gather(order[begins[first]]),
+        customers=table["customer_id"][order[begins[first]]],
         first=first,
         key=day_key(of, on),
         day=on,
         gap=gap,
-        most_categories=by_runs(np.maximum, whole(bought["categories"].list.len())[order], begins),
-        hour=least(column("hour", int(ABOVE))),
-        channel=named(channels, least(np.where(channel < 0, ABOVE, channel)[order])),
-        category=named(categories, first_of_greatest(category[order], amount, begins)),
+        most_categories=by_runs(np.maximum, counts, begins),
+        hour=least(column("hour")),
+        channel=least(np.where(channel < 0, ABOVE, channel)[order]),
+        channels=channels,
+        category=first_of_greatest(category[order], amount, begins),
+        category_names=category_names,
         value=by_runs(np.maximum, value, begins),
         latest=by_runs(np.maximum, ((day[begun] - day.min()) << _BITS) | place, begins),
         values=levels,
-        squares=_running_squares(value, before, ends),
+        grown=(value, before),
+        rows=np.append(begins, len(order)),
         weekdays=_running_weekdays(on),
-        categories=_categories(bought["categories"], order, customer, begins),
+        categories=_categories(table, order, customer, counts, begins),
         sums={
             "sales": total(amount),
             "lines": total(column("lines")),
             "orders": total((begun == np.arange(len(day))).astype(np.int64)),
-            "units": total(column("units_milli")),
-            "units_known": total(units_known),
+            "squares": total(squares),
+            "units": total(column("units")),
+            "units_known": total(column("units_known")),
             "discount": total(discount),
             "discounted": total((discount > 0).astype(np.int64)),
             "discount_known": total(discount_known.astype(np.int64)),
@@ -186,27 +216,25 @@ def purchases(bought: pl.DataFrame, customer: Ints) -> Purchases:
     )
 
 
-def returns(returned: pl.DataFrame, customer: Ints) -> Returns:
-    """Returns of some customers: rows of the orders table, all of kind ``return``."""
-    key = day_key(customer, whole(returned["order_date"].to_physical()))
+def returns(table: pl.DataFrame, rows: Ints, customer: Ints) -> Returns:
+    """Returns of some customers; arguments as in :func:`purchases`."""
+    key = day_key(customer[rows], table["day"].to_numpy()[rows])
     order = np.argsort(key, kind="stable")
-    return Returns(key[order], running(whole(returned["amount_minor"])[order]))
+    return Returns(key[order], running(table["amount_minor"].to_numpy()[rows[order]]))
 
 
-def _whole_orders(
-    order_id: pl.Series, order: Ints, customer: Ints, day: Ints, amount: Ints
-) -> tuple[Ints, Ints, Ints]:
+def _whole_orders(table: pl.DataFrame, order: Ints, customer: Ints, amount: Ints) -> tuple[Ints, Ints, Ints]:
     """Rows of one order belong together, whatever their day.
 
     Returns:
         The row with which the order of each row begins, what the order is worth with that row, and
         without it.
     """
-    begun, value, before = np.arange(len(day)), amount.copy(), np.zeros_like(amount)
+    begun, value, before = np.arange(len(order)), amount.copy(), np.zeros_like(amount)
     # Rows of one order share the hash, and hardly any others: only they are compared as texts.
-    alike = _repeated(order_id.hash().to_numpy()[order] ^ (customer.astype(np.uint64) * _SPREAD))
+    alike = _repeated(table["order_hash"].to_numpy()[order] ^ (customer.astype(np.uint64) * _SPREAD))
     if len(alike):
-        ids = Numbers()(order_id.gather(order[alike]))
+        ids = Numbers()(table["order_id"][order[alike]])
         together = ordered(customer[alike], ids)
         first = starts(customer[alike][together], ids[together])
         rows = alike[together]
@@ -228,32 +256,26 @@ def _repeated(values: npt.NDArray[np.uint64]) -> Ints:
     return np.sort(order[np.append(same, False) | np.append(False, same)])
 
 
-def _running_squares(value: Ints, before: Ints, ends: Ints) -> pl.Series:
-    now, then = (pl.Series(values).cast(pl.Int128) for values in (value, before))
-    added = (now * now - then * then).cum_sum().gather(ends - 1)
-    return pl.concat([pl.Series([0], dtype=pl.Int128), added])
-
-
 def _running_weekdays(day: Ints) -> npt.NDArray[np.int64]:
     counts = np.zeros((len(day) + 1, WEEK), dtype=np.int64)
     counts[np.arange(1, len(day) + 1), (day + _EPOCH_WEEKDAY) % WEEK] = 1
     return np.cumsum(counts, axis=0, out=counts)
 
 
-def _categories(lists: pl.Series, order: Ints, customer: Ints, begins: Ints) -> Categories:
-    lists = lists.gather(order)
-    counts = whole(lists.list.len())
-    place, names = ranks(lists.explode(empty_as_null=False, keep_nulls=False))
+def _categories(table: pl.DataFrame, order: Ints, customer: Ints, counts: Ints, begins: Ints) -> Categories:
+    place, names = ranks(table["categories"].explode(empty_as_null=False, keep_nulls=False))
+    ends = running(counts)
+    offset = running(table["category_count"].to_numpy())[order]
+    rows = np.arange(ends[-1])
+    place = place[rows + np.repeat(offset - ends[:-1], counts)]
     who = np.repeat(customer, counts)
-    rows = np.arange(len(place))
     together = ordered(who, place)
     first = starts(who[together], place[together])
-    began = np.repeat(first, np.diff(np.append(first, len(rows))))
     times = np.empty(len(rows), dtype=np.int64)
-    times[together] = rows - began + 1
+    times[together] = rows - np.repeat(first, np.diff(np.append(first, len(rows)))) + 1
     return Categories(
         names=names,
-        begins=np.append(running(counts)[begins], len(rows)),
+        begins=np.append(ends[begins], len(rows)),
         different=running((times == 1).astype(np.int64)),
-        times=(times << _BITS) | (len(names) - place),
+        times=(times << _BITS) | (len(names) - 1 - place),
     )
