@@ -80,6 +80,14 @@ class Inbox(_Section):
     """Days that a landed file stays in the sealed archive; 0 deletes it at once."""
 
 
+class Ltv(_Section):
+    """When a newly trained value model takes over."""
+
+    champion_days: Annotated[int, Field(ge=1)] | None = 183
+    """A champion that has seen no data for so many days is replaced by a model that is not worse beyond
+    noise; before that, and always with null, only by one that is better beyond noise."""
+
+
 class Account(_Section):
     """Where a platform is reached and which ad account is ours. Tokens come from the environment alone."""
 
@@ -108,6 +116,7 @@ class Config(_Section):
         default_factory=dict
     )
     inbox: Inbox = Inbox()
+    ltv: Ltv = Ltv()
     platforms: Platforms = Platforms()
 
 

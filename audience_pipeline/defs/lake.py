@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 from filelock import FileLock
@@ -56,3 +57,11 @@ def last_order_day(orders: pl.LazyFrame) -> date:
     """The last day of the data: no window that reaches beyond it is over."""
     last = orders.select(pl.col("order_date").max()).collect(engine="streaming").item()
     return last if isinstance(last, date) else date.max
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a small JSON file whole, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value), encoding="utf-8")
+    partial.replace(path)

@@ -11,18 +11,19 @@ import polars as pl
 
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import PREDICTIONS
-from audience_pipeline.defs.lake import last_order_day
-from audience_pipeline.defs.pictures import picture, small_table
+from audience_pipeline.defs.lake import write_json
+from audience_pipeline.defs.ltv_model import ltv_model_asset, reason_file
+from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.quality import validate
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence, table_path
-from audience_pipeline.ltv import charts, registry
-from audience_pipeline.ltv.minimum import TooLittleHistory
-from audience_pipeline.ltv.report import Report
+from audience_pipeline.ltv import registry
+from audience_pipeline.ltv.drift import Drift, drift
 from audience_pipeline.ltv.scoring import ACTUALS_SCHEMA, actuals, score
-from audience_pipeline.ltv.training import train
+from audience_pipeline.ltv.store import prepare
 from audience_pipeline.settings import Settings
 
-SEED = 7
+SOUND = "predictions_are_sound"
+ALIKE = "customers_look_like_those_of_the_training"
 
 
 def model_note(settings: Settings, as_of: date) -> Path:
@@ -30,64 +31,14 @@ def model_note(settings: Settings, as_of: date) -> Path:
     return table_path(settings.lake, "ltv_predictions", as_of.isoformat()).with_suffix(".json")
 
 
-def _reason_file(settings: Settings) -> Path:
-    return settings.lake / "ltv_model" / "no_model.json"
-
-
-def _write(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value), encoding="utf-8")
-    partial.replace(path)
+def drift_note(settings: Settings, as_of: date) -> Path:
+    """How far the customers of a date have moved from those of the training: what the drift sensor reads."""
+    return settings.lake / "ltv_drift" / f"{as_of}.json"
 
 
 def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
     """ltv_model by month; ltv_predictions and ltv_quintiles by as-of date."""
-
-    @dg.asset(
-        group_name="ltv",
-        partitions_def=calendar.monthly,
-        kinds={"lightgbm", "mlflow"},
-        owners=["team:analytics"],
-        pool=None if settings.in_process else "training",
-        check_specs=[
-            dg.AssetCheckSpec(
-                "there_is_enough_history",
-                asset="ltv_model",
-                description="500 customers, six months, and customers who have been observed for a year.",
-            )
-        ],
-    )
-    def ltv_model(
-        context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame
-    ) -> dg.MaterializeResult:
-        """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the
-        last day of the month. Registered in MLflow, where the newest is the champion.
-        """
-        as_of = min(calendar.month_end(context.partition_key), last_order_day(orders))
-        recipe = registry.recipe_of(orders, as_of, customer_activity, seed=SEED)
-        registry.prepare(settings.mlflow_uri)
-        known = registry.adopt(settings.mlflow_uri, recipe)
-        if known is not None:
-            return _trained(
-                registry.read(settings.mlflow_uri, settings.models, known.version), as_of, new=False
-            )
-        try:
-            trained = train(
-                orders,
-                as_of,
-                customer_activity,
-                seed=SEED,
-                threads=settings.threads,
-                progress=lambda what, share: context.log.info("%.0f %% %s", 100 * share, what),
-            )
-        except TooLittleHistory as error:
-            _write(_reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
-            return _untrained(str(error), as_of)
-        made = registry.register(
-            trained, recipe, tracking_uri=settings.mlflow_uri, artifacts=settings.mlflow_artifacts
-        )
-        return _trained(registry.read(settings.mlflow_uri, settings.models, made.version), as_of, new=True)
+    ltv_model = ltv_model_asset(settings, calendar)
 
     @dg.asset(
         group_name="ltv",
@@ -97,30 +48,39 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
         owners=["team:analytics"],
         check_specs=[
             dg.AssetCheckSpec(
-                "predictions_are_sound",
+                SOUND,
                 asset="ltv_predictions",
                 blocking=True,
                 description="Great Expectations: a row per customer, quintiles 1 to 5, probabilities 0 to 1.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                ALIKE,
+                asset="ltv_predictions",
+                description="No feature or prediction has a population stability index of 0.25 or more.",
+            ),
         ],
     )
     def ltv_predictions(
         context: dg.AssetExecutionContext, customer_features: pl.DataFrame
     ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
         """Predicted 12-month LTV and next-12-month value of every customer, with the range and how sure it
-        is. Money in the shop's currency. Made by the newest model that saw nothing after the as-of date.
+        is. Money in the shop's currency. Made by the champion; for a date before its training, by the newest
+        model that had seen nothing later.
         """
         as_of = date.fromisoformat(context.partition_key)
-        registry.prepare(settings.mlflow_uri)
+        prepare(settings.mlflow_uri)
         known = registry.known_on(settings.mlflow_uri, settings.models, as_of)
+        base = customer_features.sort("customer_id")
         predictions = score(
             known.model if known else None,
-            customer_features,
+            base,
             prediction_date=as_of,
             model_version=known.version if known else None,
         )
         note = {"model_version": known.version, **known.report} if known else _no_model(settings, as_of)
-        _write(model_note(settings, as_of), note)
+        write_json(model_note(settings, as_of), note)
+        moved = drift(known.reference, base, predictions) if known else None
+        write_json(drift_note(settings, as_of), _moved(known, moved))
         yield dg.MaterializeResult(
             value=predictions,
             metadata={
@@ -129,7 +89,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
                 "model_version": known.version if known else "none",
                 **(_figures(predictions) if known else {"no_model": str(note["no_model"])}),
             },
-            check_results=[validate(predictions, PREDICTIONS)],
+            check_results=[validate(predictions, PREDICTIONS, check_name=SOUND), _drift_check(moved)],
         )
 
     @dg.asset(
@@ -167,55 +127,36 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
     return [ltv_model, ltv_predictions, ltv_quintiles]
 
 
-def _trained(known: registry.Known, as_of: date, *, new: bool) -> dg.MaterializeResult:
-    report = Report.from_dict(known.report)
-    headline = {
-        f"{row['forecast']}_{name}".replace(" ", "_"): float(row[name])
-        for row in _accuracy(report).to_dicts()
-        for name in ("mae", "gini", "within_30", "decile_mape", "total_ratio")
-        if row[name] is not None and row["forecast"] in {"predicted_ltv", "likely_ltv"}
+def _moved(known: registry.Known | None, moved: Drift | None) -> dict[str, Any]:
+    """JSON-safe; what the sensor compares, and a sentence for people."""
+    if known is None or moved is None:
+        return {"model_version": None, "act": False, "sentence": "There is no model yet."}
+    return {
+        "model_version": known.version,
+        "model_as_of": known.model.as_of.isoformat(),
+        "act": moved.act,
+        "sentence": moved.sentence,
+        "columns": moved.table.filter(pl.col("state") != "alike").to_dicts(),
     }
-    return dg.MaterializeResult(
+
+
+def _drift_check(moved: Drift | None) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        check_name=ALIKE,
+        passed=moved is None or not moved.act,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=moved.sentence if moved else "There is no model yet.",
         metadata={
-            "as_of": as_of.isoformat(),
-            "model_version": known.version,
-            "trained_anew": new,
-            "customers": int(report.summary["customers"]),
-            "training_rows": int(report.summary["training_rows"]),
-            **headline,
-            "calibration": picture("calibration", charts.calibration_chart(report)),
-            "quintile_chart": picture("quintiles", charts.quintile_chart(report)),
-            "quintiles": small_table(report.quintile_table()),
-            "accuracy_beside_naive_forecasts": small_table(_accuracy(report)),
-            "accuracy_at_all_ages": small_table(report.metrics),
-            "importances": small_table(report.importances.head(30)),
-        },
-        check_results=[dg.AssetCheckResult(check_name="there_is_enough_history", passed=True)],
-    )
-
-
-def _accuracy(report: Report) -> pl.DataFrame:
-    at_headline = (pl.col("target") == "ltv") & (pl.col("age_days") == report.summary["headline_age_days"])
-    columns = ("forecast", "mae", "within_30", "gini", "spearman", "decile_mape", "total_ratio")
-    return report.metrics.filter(at_headline).select(columns)
-
-
-def _untrained(reason: str, as_of: date) -> dg.MaterializeResult:
-    return dg.MaterializeResult(
-        metadata={"as_of": as_of.isoformat(), "no_model": reason},
-        check_results=[
-            dg.AssetCheckResult(
-                check_name="there_is_enough_history",
-                passed=False,
-                severity=dg.AssetCheckSeverity.WARN,
-                description=reason,
-            )
-        ],
+            "greatest_psi": float(moved.table["psi"].max() or 0.0),  # type: ignore[arg-type]
+            "columns_that_moved_most": small_table(moved.table.head(15)),
+        }
+        if moved is not None and moved.table.height
+        else {},
     )
 
 
 def _no_model(settings: Settings, as_of: date) -> dict[str, str]:
-    path = _reason_file(settings)
+    path = reason_file(settings)
     if path.is_file():
         return {"no_model": str(json.loads(path.read_text(encoding="utf-8"))["no_model"])}
     return {

@@ -1,0 +1,185 @@
+"""The value model: trained monthly, held against the champion, kept in the registry."""
+
+from datetime import date
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.lake import last_order_day, write_json
+from audience_pipeline.defs.pictures import picture, small_table
+from audience_pipeline.features.customer_features import customer_features as features_as_of
+from audience_pipeline.ltv import charts, registry
+from audience_pipeline.ltv.challenge import is_due, judge, newest_cohort
+from audience_pipeline.ltv.drift import Reference
+from audience_pipeline.ltv.files import HTML
+from audience_pipeline.ltv.minimum import TooLittleHistory
+from audience_pipeline.ltv.recipe import recipe_of
+from audience_pipeline.ltv.report import Report
+from audience_pipeline.ltv.store import prepare
+from audience_pipeline.ltv.training import Trained, train
+from audience_pipeline.ltv.verdict import Verdict, backfilled, cannot_score, first_of_all
+from audience_pipeline.settings import Settings
+
+SEED = 7
+
+
+class Training(dg.Config):
+    """What one training may be told."""
+
+    as_of: str = ""
+    """A later day than the last of the month, as ISO date: what an early retraining learns from as well."""
+
+
+def reason_file(settings: Settings) -> Path:
+    """Why nothing could be trained yet."""
+    return settings.lake / "ltv_model" / "no_model.json"
+
+
+def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefinition:
+    """ltv_model, by month."""
+
+    @dg.asset(
+        group_name="ltv",
+        partitions_def=calendar.monthly,
+        kinds={"lightgbm", "mlflow"},
+        owners=["team:analytics"],
+        pool=None if settings.in_process else "training",
+        check_specs=[
+            dg.AssetCheckSpec(
+                "there_is_enough_history",
+                asset="ltv_model",
+                description="500 customers, six months, and customers who have been observed for a year.",
+            )
+        ],
+    )
+    def ltv_model(
+        context: dg.AssetExecutionContext,
+        config: Training,
+        orders: pl.LazyFrame,
+        customer_activity: pl.LazyFrame,
+    ) -> dg.MaterializeResult:
+        """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the
+        last day of the month. Registered in MLflow as challenger; it becomes the champion where it is
+        better than the reigning one beyond noise.
+        """
+        end = calendar.month_end(context.partition_key)
+        if config.as_of:
+            end = max(end, date.fromisoformat(config.as_of))
+        as_of = min(end, last_order_day(orders))
+        recipe = recipe_of(orders, as_of, customer_activity, seed=SEED)
+        prepare(settings.mlflow_uri)
+        known = registry.find(settings.mlflow_uri, recipe)
+        if known is not None:
+            return _trained(settings, known.version, as_of, new=False)
+        try:
+            trained = train(
+                orders,
+                as_of,
+                customer_activity,
+                seed=SEED,
+                threads=settings.threads,
+                progress=lambda what, share: context.log.info("%.0f %% %s", 100 * share, what),
+            )
+        except TooLittleHistory as error:
+            write_json(reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
+            return _untrained(str(error), as_of)
+        verdict = challenged(settings, trained, orders, customer_activity)
+        context.log.info(verdict.reason)
+        base = features_as_of(orders, as_of, customer_activity).collect(engine="streaming")
+        made = registry.register(
+            trained,
+            recipe,
+            verdict,
+            tracking_uri=settings.mlflow_uri,
+            artifacts=settings.mlflow_artifacts,
+            reference=Reference.of(base, trained.model.predict(base), as_of),
+        )
+        return _trained(settings, made.version, as_of, new=True)
+
+    return ltv_model
+
+
+def challenged(settings: Settings, trained: Trained, orders: pl.LazyFrame, activity: pl.LazyFrame) -> Verdict:
+    """Hold a newly trained model against the champion."""
+    as_of = trained.model.as_of
+    reigning = registry.reigning(settings.mlflow_uri)
+    if reigning is None:
+        return first_of_all()
+    if reigning.as_of > as_of:
+        return backfilled(reigning.version, reigning.as_of, as_of)
+    try:
+        champion = registry.read(settings.mlflow_uri, settings.models, reigning.version).model
+    except registry.UnusableModelError as error:
+        return cannot_score(reigning.version, str(error))
+    due = is_due(reigning.as_of, as_of, settings.config.ltv.champion_days)
+    cohort = newest_cohort(trained.held.ltv, reigning.as_of, due=due)
+    days = cohort.rows.select("customer_id", "as_of").lazy()
+    features = features_as_of(orders, days, activity).collect(engine="streaming")
+    return judge(champion, reigning.version, cohort, features, as_of=as_of, due=due)
+
+
+def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.MaterializeResult:
+    known = registry.read(settings.mlflow_uri, settings.models, version)
+    reigning = registry.reigning(settings.mlflow_uri)
+    report = Report.from_dict(known.report)
+    headline = {
+        f"{row['forecast']}_{name}".replace(" ", "_"): float(row[name])
+        for row in _accuracy(report).to_dicts()
+        for name in ("mae", "gini", "within_30", "decile_mape", "total_ratio")
+        if row[name] is not None and row["forecast"] in {"predicted_ltv", "likely_ltv"}
+    }
+    page = known.folder / HTML
+    return dg.MaterializeResult(
+        metadata={
+            "as_of": as_of.isoformat(),
+            "model_version": known.version,
+            "champion": reigning.version if reigning else "none",
+            "trained_anew": new,
+            **_said(known.verdict),
+            **({"report": dg.MetadataValue.path(page)} if page.is_file() else {}),
+            "customers": int(report.summary["customers"]),
+            "training_rows": int(report.summary["training_rows"]),
+            **headline,
+            "calibration": picture("calibration", charts.calibration_chart(report)),
+            "quintile_chart": picture("quintiles", charts.quintile_chart(report)),
+            "quintiles": small_table(report.quintile_table()),
+            "accuracy_beside_naive_forecasts": small_table(_accuracy(report)),
+            "accuracy_at_all_ages": small_table(report.metrics),
+            "importances": small_table(report.importances.head(30)),
+        },
+        check_results=[dg.AssetCheckResult(check_name="there_is_enough_history", passed=True)],
+    )
+
+
+def _said(verdict: Verdict | None) -> dict[str, dg.MetadataValue]:
+    if verdict is None:
+        return {}
+    said: dict[str, dg.MetadataValue] = {
+        "became_champion": dg.MetadataValue.bool(verdict.promoted),
+        "verdict": dg.MetadataValue.text(verdict.reason),
+    }
+    if verdict.figures:
+        said["champion_and_challenger"] = small_table(verdict.table())
+    return said
+
+
+def _accuracy(report: Report) -> pl.DataFrame:
+    at_headline = (pl.col("target") == "ltv") & (pl.col("age_days") == report.summary["headline_age_days"])
+    columns = ("forecast", "mae", "within_30", "gini", "spearman", "decile_mape", "total_ratio")
+    return report.metrics.filter(at_headline).select(columns)
+
+
+def _untrained(reason: str, as_of: date) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        metadata={"as_of": as_of.isoformat(), "no_model": reason},
+        check_results=[
+            dg.AssetCheckResult(
+                check_name="there_is_enough_history",
+                passed=False,
+                severity=dg.AssetCheckSeverity.WARN,
+                description=reason,
+            )
+        ],
+    )

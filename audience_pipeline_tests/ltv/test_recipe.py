@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import polars as pl
+
+from audience_pipeline.ltv.recipe import code_files, fingerprint, recipe_of
+
+AS_OF = date(2025, 3, 31)
+ACTIVITY = pl.DataFrame(
+    {"customer_id": ["a"], "activity_date": [AS_OF], "activity": ["web:page_view"], "events": [1]}
+)
+
+
+def test_the_fingerprint_sees_rows_and_not_their_order(shop_orders: pl.DataFrame) -> None:
+    found = fingerprint(shop_orders.lazy(), AS_OF)
+
+    mixed = shop_orders.sample(fraction=1, shuffle=True, seed=5)
+    later = shop_orders.with_columns(pl.lit(AS_OF + timedelta(days=1)).alias("order_date"))
+    assert fingerprint(mixed.lazy(), AS_OF) == found
+    assert fingerprint(pl.concat([shop_orders, later]).lazy(), AS_OF) == found
+    changed = shop_orders.with_columns(pl.col("amount_minor") + (pl.col("order_id") == "o7"))
+    assert fingerprint(changed.lazy(), AS_OF) != found
+    assert fingerprint(shop_orders.head(-1).lazy(), AS_OF) != found
+    assert fingerprint(shop_orders.lazy(), AS_OF, ACTIVITY.lazy()) != found
+
+
+def test_the_fingerprint_sees_which_categories_were_bought_together(shop_orders: pl.DataFrame) -> None:
+    found = fingerprint(shop_orders.lazy(), AS_OF)
+
+    more = pl.when(pl.col("order_id") == "o7").then(pl.lit(["books", "toys"])).otherwise(pl.col("categories"))
+    turned = pl.when(pl.col("order_id") == "o7").then(pl.lit(["toys", "books"])).otherwise("categories")
+    digests = {fingerprint(shop_orders.with_columns(one.alias("categories")).lazy(), AS_OF)
+               for one in (more, turned)}  # fmt: skip
+    assert len(digests | {found}) == 3
+
+
+def test_a_recipe_changes_with_whatever_changes_the_model(shop_orders: pl.DataFrame) -> None:
+    recipe = recipe_of(shop_orders.lazy(), AS_OF)
+
+    assert recipe_of(shop_orders.lazy(), AS_OF).digest == recipe.digest
+    assert recipe_of(shop_orders.lazy(), AS_OF, seed=8).digest != recipe.digest
+    assert recipe_of(shop_orders.lazy(), AS_OF - timedelta(days=1)).digest != recipe.digest
+
+
+def test_the_code_of_a_recipe_is_what_decides_what_a_model_says() -> None:
+    """A word changed in a chart must not train every shop's model anew."""
+    names = {f"{file.parent.name}/{file.name}" for file in code_files()}
+
+    assert {"customers/orders.py", "features/customer_features.py"} <= names
+    assert {f"ltv/{name}.py" for name in ("training", "model", "boosters", "scoring", "snapshots")} <= names
+    shown = ("charts", "report", "registry", "challenge", "drift", "succession", "files", "recipe")
+    assert not {f"ltv/{name}.py" for name in shown} & names
