@@ -146,7 +146,5 @@ class Follower:
 
 def _said(error: Exception) -> str:
     """Messages of our own; those of others may hold the password of a database."""
-    from audience_pipeline.ltv.registry import UnusableModelError
-
-    ours = isinstance(error, NoChampionError | UnusableModelError | ValueError)
+    ours = type(error) is ValueError or type(error).__module__.startswith("audience_pipeline.")
     return str(error) if ours else f"{type(error).__name__} while reading from the registry"
