@@ -14,6 +14,7 @@ from audience_pipeline.ltv import charts, registry
 from audience_pipeline.ltv.challenge import is_due, judge, newest_cohort
 from audience_pipeline.ltv.drift import Reference
 from audience_pipeline.ltv.files import HTML
+from audience_pipeline.ltv.html_report import html_report
 from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.recipe import recipe_of
 from audience_pipeline.ltv.report import Report
@@ -95,6 +96,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
             tracking_uri=settings.mlflow_uri,
             artifacts=settings.mlflow_artifacts,
             reference=Reference.of(base, trained.model.predict(base), as_of),
+            html=html_report(trained.report, currency=settings.config.shop.currency),
         )
         return _trained(settings, made.version, as_of, new=True)
 
@@ -142,8 +144,7 @@ def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.
             "customers": int(report.summary["customers"]),
             "training_rows": int(report.summary["training_rows"]),
             **headline,
-            "calibration": picture("calibration", charts.calibration_chart(report)),
-            "quintile_chart": picture("quintiles", charts.quintile_chart(report)),
+            **{f"{name}_chart": picture(name, png) for name, png in charts.pictures(report).items()},
             "quintiles": small_table(report.quintile_table()),
             "accuracy_beside_naive_forecasts": small_table(_accuracy(report)),
             "accuracy_at_all_ages": small_table(report.metrics),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
-from audience_pipeline.ltv.charts import calibration_chart, quintile_chart
+from audience_pipeline.ltv.charts import pictures
 from audience_pipeline.ltv.drift import Reference
 from audience_pipeline.ltv.training import Trained
 from audience_pipeline.ltv.verdict import Verdict
@@ -27,8 +28,8 @@ def write_files(
     if html is not None:
         (root / HTML).write_text(html, encoding="utf-8")
     report.importances.write_csv(root / "feature_importance.csv")
-    (root / "calibration.png").write_bytes(calibration_chart(report))
-    (root / "quintiles.png").write_bytes(quintile_chart(report))
+    for name, png in pictures(report).items():
+        (root / f"{name}.png").write_bytes(png)
 
 
 def flat_metrics(trained: Trained) -> dict[str, float]:
@@ -40,7 +41,8 @@ def flat_metrics(trained: Trained) -> dict[str, float]:
     }
     for row in report.metrics.to_dicts():
         days = "" if row["age_days"] is None else f"_{row['age_days']}d"
-        forecast = row["forecast"].replace(" ", "_")
+        # MLflow takes no plus sign.
+        forecast = re.sub(r"[^A-Za-z0-9._-]+", "_", row["forecast"])
         for key in ("mae", "rmse", "r2", "gini", "spearman", "decile_mape", "total_ratio", "within_30"):
             if row[key] is not None:
                 named[f"{row['target']}{days}_{forecast}_{key}"] = row[key]

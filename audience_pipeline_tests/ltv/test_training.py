@@ -10,8 +10,6 @@ import pytest
 
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv import training
-from audience_pipeline.ltv.charts import calibration_chart, quintile_chart
-from audience_pipeline.ltv.evaluation import groups
 from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.scoring import score
 from audience_pipeline.ltv.snapshots import AGES, first_orders, snapshot_days, training_rows
@@ -143,19 +141,6 @@ def test_the_report_is_plain_json(trained: Trained) -> None:
     )
 
 
-def test_charts_are_small_pictures(trained: Trained) -> None:
-    for picture in (
-        calibration_chart(trained.report),
-        calibration_chart(trained.report, "next_12m", None),
-        quintile_chart(trained.report),
-    ):
-        assert picture.startswith(b"\x89PNG")
-        assert int.from_bytes(picture[16:20], "big") == 480
-        assert int.from_bytes(picture[20:24], "big") == 260
-        assert len(picture) < 40_000
-    assert quintile_chart(trained.report) == quintile_chart(trained.report)
-
-
 def test_ten_giant_cancelled_orders_do_not_bend_the_others(
     trained: Trained, shop_orders: pl.DataFrame
 ) -> None:
@@ -232,13 +217,6 @@ def test_the_day_on_which_history_suffices_is_right(make: Make) -> None:
     assert day is not None
     first = first_orders(orders.lazy(), BEGIN + timedelta(days=499))
     assert (first["first_order"] <= day - timedelta(days=365)).sum() >= 200
-
-
-def test_groups_part_all_customers_from_the_top() -> None:
-    table = groups(np.arange(7.0), np.arange(7.0), 3)
-
-    assert table["customers"].to_list() == [3, 2, 2]
-    assert table["predicted"].is_sorted(descending=True)
 
 
 def test_progress_is_told(shop_orders: pl.DataFrame) -> None:
