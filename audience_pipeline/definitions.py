@@ -4,10 +4,12 @@ import dagster as dg
 
 from audience_pipeline.defs.audiences import audience_assets
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.cohorts import cohort_asset
 from audience_pipeline.defs.customers import customer_assets
 from audience_pipeline.defs.delivery import delivery_definitions
 from audience_pipeline.defs.jobs import JOBS, SCHEDULES
 from audience_pipeline.defs.ltv import ltv_assets
+from audience_pipeline.defs.model_sensors import build_model_sensors
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.segments import segment_assets
 from audience_pipeline.defs.sensors import build_sensors
@@ -33,10 +35,11 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
                 *ltv_assets(settings, calendar),
                 *segment_assets(settings, calendar),
                 *audience_assets(settings, calendar),
+                cohort_asset(settings, calendar),
             ],
             jobs=JOBS,
             schedules=SCHEDULES,
-            sensors=build_sensors(settings, calendar),
+            sensors=[*build_sensors(settings, calendar), *build_model_sensors(settings, calendar)],
             resources={
                 "io_manager": ParquetIOManager(lake=str(settings.lake)),
                 "ledger": LedgerResource.of(settings),

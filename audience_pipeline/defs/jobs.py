@@ -9,7 +9,7 @@ MONTHLY_MODELS = ("ltv_model", "segment_model")
 
 sources = dg.AssetSelection.groups("sources")
 per_as_of_date = dg.AssetSelection.groups(
-    "customers", "ltv", "segments", "audiences"
+    "customers", "ltv", "segments", "audiences", "results"
 ) - dg.AssetSelection.assets(*MONTHLY_MODELS)
 
 land_sources = dg.define_asset_job(

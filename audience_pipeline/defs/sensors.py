@@ -1,16 +1,15 @@
-"""What starts work when something happens: new files, new opt-outs, a finished refresh, a new champion."""
+"""What starts work when something happens: new files, new opt-outs, a finished refresh."""
 
 import contextlib
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
 
 from audience_pipeline.defs.calendar import AsOfCalendar
-from audience_pipeline.defs.jobs import daily_refresh, delivery, land_sources, monthly_retraining, opt_outs
+from audience_pipeline.defs.jobs import daily_refresh, delivery, land_sources, opt_outs
 from audience_pipeline.defs.lake import consent_sent
 from audience_pipeline.ledger import landings, refreshes
 from audience_pipeline.ledger.database import Ledger
@@ -36,7 +35,7 @@ def _fingerprint(files: list[Path]) -> str:
 
 
 def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorDefinition]:
-    """All sensors. They list and compare; the work is done by the runs that they ask for."""
+    """All sensors but those of the model. They list and compare; the runs that they ask for do the work."""
 
     @dg.sensor(
         name="inbox",
@@ -84,19 +83,6 @@ def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorD
             return dg.SkipReason("not the newest as-of date")
         return dg.RunRequest(run_key=f"delivery:{run.run_id}")
 
-    @dg.run_status_sensor(
-        name="rescore_after_retraining",
-        run_status=dg.DagsterRunStatus.SUCCESS,
-        monitored_jobs=[monthly_retraining],
-        request_job=daily_refresh,
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Predicts and selects again with a newly trained champion.",
-    )
-    def rescore_after_retraining(context: dg.RunStatusSensorContext) -> Iterator[dg.RunRequest]:
-        newest = calendar.daily.get_last_partition_key()
-        if newest is not None and BACKFILL_TAG not in context.dagster_run.tags:
-            yield dg.RunRequest(run_key=f"rescore:{context.dagster_run.run_id}", partition_key=newest)
-
     @dg.run_failure_sensor(
         name="failed_run_alert",
         default_status=dg.DefaultSensorStatus.RUNNING,
@@ -110,7 +96,7 @@ def build_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.SensorD
             context.dagster_run.tags.get("dagster/partition", "none"),
         )
 
-    return [new_files, new_consent, delivery_after_refresh, rescore_after_retraining, failed_run_alert]
+    return [new_files, new_consent, delivery_after_refresh, failed_run_alert]
 
 
 def _new(context: dg.SensorEvaluationContext, files: list[Path]) -> dg.RunRequest | dg.SkipReason:

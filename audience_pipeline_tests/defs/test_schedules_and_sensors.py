@@ -226,18 +226,6 @@ def test_a_refresh_that_was_told_to_stay_at_home_is_not_delivered(graph: dg.Defi
         assert isinstance(sensor(context), dg.SkipReason)
 
 
-def test_a_new_model_is_used_for_the_newest_date(graph: dg.Definitions) -> None:
-    [request] = after(graph, "rescore_after_retraining", "monthly_retraining", partition="2026-03-01")
-
-    assert request.partition_key == "2026-03-15"
-
-
-def test_models_of_a_backfill_are_not(graph: dg.Definitions) -> None:
-    tags = {"partition": "2025-06-01", "backfill": "b1"}
-
-    assert after(graph, "rescore_after_retraining", "monthly_retraining", **tags) == []
-
-
 def test_a_failed_run_is_reported_with_where_to_look(
     graph: dg.Definitions, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -258,12 +246,13 @@ def test_the_monitored_runs_are_those_of_our_own_jobs(graph: dg.Definitions) -> 
     repository = graph.get_repository_def()
     jobs = {
         name: {target.job_name for target in repository.get_sensor_def(name).targets}
-        for name in ("delivery_after_refresh", "rescore_after_retraining", "inbox", "consent_inbox")
+        for name in ("delivery_after_refresh", "new_champion", "drift", "inbox", "consent_inbox")
     }
 
     assert jobs == {
         "delivery_after_refresh": {"delivery"},
-        "rescore_after_retraining": {"daily_refresh"},
+        "new_champion": {"daily_refresh"},
+        "drift": {"monthly_retraining"},
         "inbox": {"land_sources"},
         "consent_inbox": {"opt_outs"},
     }
