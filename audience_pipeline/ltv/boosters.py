@@ -1,27 +1,26 @@
-"""The boosted trees: money still to come, and the probability of another order."""
+"""Boosted trees that correct what a purchase model expects."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from audience_pipeline.ltv.matrix import Floats
-from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
+from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 
-ROUNDS = 50
+ROUNDS = 80
+BAGS = 3
+"""Trees are grown on so many random parts of the customers, and their answers averaged."""
+BAG_PERCENT = 70
+TWEEDIE_POWER = 1.5
 PARAMETERS: dict[str, Any] = {
-    "learning_rate": 0.08,
+    "learning_rate": 0.05,
     "num_leaves": 15,
-    # A customer brings some ten rows: leaves need many of them to know more than one customer.
-    "min_data_in_leaf": 300,
     "extra_trees": True,
     "feature_fraction": 0.5,
-    "bagging_fraction": 0.4,
-    "bagging_freq": 1,
+    "lambda_l2": 5.0,
     "max_bin": 63,
-    "cat_smooth": 20,
     "deterministic": True,
     "force_row_wise": True,
     # Several boosters grow at once, each on one thread: two threads in one booster wait for each other
@@ -29,162 +28,117 @@ PARAMETERS: dict[str, Any] = {
     "num_threads": 1,
     "verbosity": -1,
 }
-TWEEDIE_POWER = 1.5
-WINSORISED_AT = 0.995
-OUTLIER_TIMES = 10
-"""A label this many times above the 99.5 % quantile does not count in totals either."""
-AGE_EDGES = (15, 45, 75, 135, 225, 300)
-"""Days that part the ages for calibration."""
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "again": {"objective": "binary"},
+    "value": {"objective": "regression"},
+    "money": {"objective": "tweedie", "tweedie_variance_power": TWEEDIE_POWER},
+}
+SHRINKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def age_bucket(age_days: Floats) -> Any:
-    """The number of the age bucket of each row."""
-    return np.searchsorted(AGE_EDGES, age_days, side="right")
-
-
-def remaining_share(age_days: Floats) -> Floats:
-    """The part of the first year that is still to come, 0 once it is over."""
-    return np.clip(LAST_AGE - age_days, 0, None) / HORIZON_DAYS
+def rows_in_leaf(rows: int) -> int:
+    """Least rows in a leaf: a customer brings some ten, and leaves must know more than one customer."""
+    return int(np.clip(rows // 400, 40, 400))
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Where trees start from: a share of what was spent, so that large customers scale linearly."""
+class Boosters:
+    """Trees of several bags; their mean, times ``shrink``, is added to a starting score."""
 
-    share: float
-    floor: float
-    ceiling: float
+    boosters: tuple[Any, ...]
+    """Empty where there was nothing to learn."""
+    shrink: float = 1.0
+    """Between 0 (trust the starting score) and 1, chosen on customers that the trees never saw."""
 
-    @classmethod
-    def fit(cls, spent: Floats) -> Start:
-        """From minor units spent; bounded, so that a giant order bends nothing."""
-        positive = np.clip(spent, 0, None)
-        high = float(np.quantile(positive, WINSORISED_AT))
-        level = float(np.minimum(positive, high).mean())
-        return cls(share=0.5, floor=max(0.2 * level, 1.0), ceiling=max(OUTLIER_TIMES * high, 1.0))
+    def correction(self, matrix: Floats) -> Floats:
+        """What is to be added to the starting score of each row."""
+        if not self.boosters or self.shrink == 0.0 or not len(matrix):
+            return np.zeros(len(matrix))
+        total = np.zeros(len(matrix))
+        for booster in self.boosters:
+            total += booster.predict(matrix, raw_score=True, num_threads=1)
+        corrected: Floats = total * (self.shrink / len(self.boosters))
+        return corrected
 
-    def log(self, spent: Floats) -> Floats:
-        """The logarithm of the starting value."""
-        return np.log(self.share * np.clip(spent, 0, self.ceiling) + self.floor)
+    def shrunk(self, shrink: float) -> Boosters:
+        """The same trees, trusted more or less."""
+        return replace(self, shrink=shrink)
 
-
-@dataclass(frozen=True, slots=True)
-class MoneyModel:
-    """Expected net revenue in minor units: Tweedie trees on a yearly rate, times a calibration."""
-
-    start: Start
-    booster: Any | None
-    """None where nobody in training spent anything more."""
-    factors: tuple[float, ...] = (1.0,) * (len(AGE_EDGES) + 1)
-    """Calibration by age bucket: makes totals match."""
+    def as_texts(self) -> list[str]:
+        """LightGBM's own text of each booster."""
+        return [booster.model_to_string(num_iteration=-1) for booster in self.boosters]
 
     @classmethod
-    def fit(
-        cls,
-        matrix: Floats,
-        spent: Floats,
-        label: Floats,
-        exposure: Floats,
-        categorical: list[int],
-        *,
-        seed: int,
-    ) -> MoneyModel:
-        """Grow trees on winsorised labels.
+    def from_texts(cls, texts: list[str], shrink: float) -> Self:
+        """The inverse of :meth:`as_texts`."""
+        return cls(tuple(_booster(text) for text in texts), shrink)
+
+
+class Ground:
+    """A matrix that boosters with different labels are grown on; its bins are made once."""
+
+    def __init__(self, matrix: Floats, seed: int) -> None:
+        import lightgbm
+
+        self._parameters = PARAMETERS | {"min_data_in_leaf": rows_in_leaf(len(matrix)), "seed": seed}
+        # LightGBM takes no subset of a data set without labels.
+        nothing = np.zeros(len(matrix))
+        self._data = lightgbm.Dataset(matrix, nothing, params=self._parameters).construct()
+
+    def grow(self, kind: str, rows: Ints, label: Floats, start: Floats, seed: int) -> Any | None:
+        """One booster on some rows.
 
         Args:
-            matrix: Features.
-            spent: Minor units to start from.
-            label: Minor units that followed; negative ones count as nothing here.
-            exposure: Length of the label's window in years; its inverse makes a yearly rate.
-            categorical: Positions of category columns.
-            seed: Of the row and column samples.
-        """  # fmt: skip
+            kind: Of :data:`OBJECTIVES`.
+            rows: Positions in the matrix, ascending.
+            label: Of these rows.
+            start: Starting scores of these rows.
+            seed: Of the features and thresholds that are tried.
+
+        Returns:
+            The booster as it reads back from its text, or None where all labels are the same.
+        """
         import lightgbm
 
-        start = Start.fit(spent)
-        rate = label / exposure
-        rate = np.clip(rate, 0, max(float(np.quantile(rate, WINSORISED_AT)), 0.0))
-        if not rate.any():
-            return cls(start, None)
-        data = lightgbm.Dataset(
-            matrix, rate, weight=exposure, init_score=start.log(spent), categorical_feature=categorical
-        )
-        parameters = PARAMETERS | {
-            "objective": "tweedie",
-            "tweedie_variance_power": TWEEDIE_POWER,
-            "seed": seed,
-        }
-        return cls(start, _portable(lightgbm.train(parameters, data, ROUNDS)))
-
-    def predict(self, matrix: Floats, spent: Floats, exposure: Floats, age_days: Floats) -> Floats:
-        """Expected minor units in the window, never negative."""
-        if self.booster is None or not len(spent):
-            return np.zeros(len(spent))
-        raw = self.booster.predict(matrix, raw_score=True) + self.start.log(spent)
-        expected: Floats = np.exp(raw) * exposure * self.factor(age_days)
-        return expected
-
-    def factor(self, age_days: Floats) -> Floats:
-        """The calibration of each row."""
-        factors: Floats = np.asarray(self.factors)[age_bucket(age_days)]
-        return factors
-
-    def calibrated(self, factors: tuple[float, ...]) -> MoneyModel:
-        """The same trees with other factors."""
-        return replace(self, factors=factors)
+        if len(rows) < 2 * int(self._parameters["min_data_in_leaf"]) or label.min() == label.max():
+            return None
+        data = self._data.subset(rows, params=self._parameters).construct()
+        data.set_label(label)
+        data.set_init_score(start)
+        parameters = self._parameters | OBJECTIVES[kind] | {"seed": seed}
+        # Read back from text, so that a stored model answers to the last digit what this one does.
+        return _booster(lightgbm.train(parameters, data, ROUNDS).model_to_string(num_iteration=-1))
 
 
-@dataclass(frozen=True, slots=True)
-class RepeatModel:
-    """Probability of at least one more order in the next 365 days."""
-
-    booster: Any | None
-    constant: float
-    """The share in training; the answer where there are no trees."""
-
-    @classmethod
-    def fit(cls, matrix: Floats, again: Floats, categorical: list[int], *, seed: int) -> RepeatModel:
-        """Grow trees on 1 (ordered again) and 0."""
-        import lightgbm
-
-        share = float(again.mean())
-        if share in (0.0, 1.0):
-            return cls(None, share)
-        data = lightgbm.Dataset(matrix, again, categorical_feature=categorical)
-        parameters = PARAMETERS | {"objective": "binary", "seed": seed}
-        return cls(_portable(lightgbm.train(parameters, data, ROUNDS)), share)
-
-    def predict(self, matrix: Floats) -> Floats:
-        """Probabilities."""
-        if self.booster is None or not len(matrix):
-            return np.full(len(matrix), self.constant)
-        probability: Floats = self.booster.predict(matrix)
-        return probability
+def best_shrink(kind: str, label: Floats, start: Floats, correction: Floats) -> float:
+    """How far to trust corrections: least loss on customers that the trees did not see; ties trust less."""
+    losses = [_loss(kind, label, start + shrink * correction) for shrink in SHRINKS]
+    return SHRINKS[int(np.argmin(losses))]
 
 
-def calibration(label: Floats, predicted: Floats, age_days: Floats, *, by_age: bool) -> tuple[float, ...]:
-    """Factors by age bucket (or the same for all) that make held-out predictions sum to what happened.
-
-    Labels far above all others are cut: one giant order must not raise everybody's prediction.
-    """
-    high = OUTLIER_TIMES * max(float(np.quantile(label, WINSORISED_AT)), 0.0)
-    label = np.clip(label, -high, high)
-    buckets = age_bucket(age_days)
-    overall = _factor(label.sum(), predicted.sum())
-    factors = []
-    for bucket in range(len(AGE_EDGES) + 1):
-        inside = buckets == bucket
-        enough = by_age and inside.sum() >= 200
-        factors.append(_factor(label[inside].sum(), predicted[inside].sum()) if enough else overall)
-    return tuple(factors)
+def tweedie_deviance(label: Floats, predicted: Floats) -> float:
+    """Mean unit deviance of the Tweedie family, without the terms of the label (Jørgensen 1987)."""
+    power = TWEEDIE_POWER
+    left, right = predicted ** (2 - power) / (2 - power), predicted ** (1 - power) / (1 - power)
+    return float(np.mean(left - label * right))
 
 
-def _factor(actual: float, predicted: float) -> float:
-    return float(np.clip(actual / predicted, 0.25, 4.0)) if predicted > 0 else 1.0
+def _loss(kind: str, label: Floats, score: Floats) -> float:
+    if kind == "again":
+        return float(np.mean(np.logaddexp(0.0, score) - label * score))
+    if kind == "value":
+        return float(np.mean((label - score) ** 2))
+    return tweedie_deviance(label, np.exp(score))
 
 
-def _portable(booster: Any) -> Any:
-    """The booster as it will be read back from its text, so that a stored model answers the same."""
+def bag(part: Ints, number: int) -> Bools:
+    """The rows of a bag: the same customers whoever else is in the table. ``part`` is 0 to 99 by customer."""
+    shifted = (part + number * 37) % 100
+    inside: Bools = shifted < BAG_PERCENT
+    return inside
+
+
+def _booster(text: str) -> Any:
     import lightgbm
 
-    return lightgbm.Booster(model_str=booster.model_to_string(num_iteration=-1))
+    return lightgbm.Booster(model_str=text)

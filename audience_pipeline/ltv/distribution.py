@@ -1,32 +1,44 @@
-"""How sure a prediction is: what became of customers who looked alike, held out of training.
+"""The predictive distribution of 12-month LTV: what is observed, plus nothing, plus what orders bring.
 
-Rows are parted by age and by the predicted growth (predicted over observed value). In each cell the
-shares of actual over observed value give the value that is most often within 30 %, how often it is,
-and the bounds that one in ten passes.
+With the probability of the hurdle model a customer orders again, and then the logarithm of what follows
+is the predicted one plus a residual; the residuals are those of similar customers that no model had seen.
+From this mixture come the value that is most probably within 30 % of the truth, that probability, and
+the bounds that one customer in ten passes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 
-from audience_pipeline.ltv.boosters import AGE_EDGES, age_bucket
-from audience_pipeline.ltv.matrix import Floats
+from audience_pipeline.ltv.calibration import AGE_BUCKETS, Odds
+from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 
 TOLERANCE = 0.3
 RULE = 1.29
-"""Times the spend so far: hard to beat where data say little, so a cell must earn another factor.
+"""Times the spend so far: hard to beat where data say little, so another multiple must earn its place.
 
 Not 1.3, which floating point would count as a miss for customers who never return.
 """
-_MULTIPLES = np.array(
-    [1.0, 1.1, 1.2, RULE, 1.4, 1.5, 1.65, 1.8, 2.0, 2.25, 2.5, 3.0, 3.5, 4.0, 5.0, 6.5, 8.0]
-)
-_ROWS_A_CELL = 400
-_MOST_CELLS = 10
-_PRIOR_ROWS = 50
+MULTIPLES = np.array(
+    [1.0, 1.05, 1.1, 1.15, 1.2, 1.25, RULE, 1.35, 1.4, 1.5, 1.6, 1.7, 1.85, 2.0, 2.2, 2.4, 2.7, 3.0, 3.5,
+     4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0]
+)  # fmt: skip
+_RULE = int(np.flatnonzero(MULTIPLES == RULE)[0])
+MARGINS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
+"""Gains in stated probability for which another multiple than the rule's may be chosen."""
+_NEVER = 9.0
+_SURENESS = 1.5
+"""Standard errors by which a margin's gain on held-out customers must exceed nothing."""
+_LEVELS = np.linspace(0.0, 1.0, 101)
+_LIKE = 3
+"""Groups of customers by their probability of ordering again, within an age."""
+_ROWS_A_TABLE = 150
+_LEAST = -60.0
+"""Residual of orders whose value came back whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,134 +52,275 @@ class Forecast:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """What became of similar customers: actual over observed value, but for ``within_30``."""
+class Prospects:
+    """What the distribution is made from, row by row; money in minor units."""
 
-    multiple: float
-    within_30: float
-    p10: float
-    p90: float
+    bucket: Ints
+    """Age bucket."""
+    observed: Floats
+    again: Floats
+    """Probability of another order in the window."""
+    log_value: Floats
+    """Predicted logarithm of what follows if there is one."""
+
+    def take(self, rows: Any) -> Prospects:
+        """Some of the rows."""
+        return Prospects(self.bucket[rows], self.observed[rows], self.again[rows], self.log_value[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Residuals:
+    """What happened to similar customers, as 101 quantiles each."""
+
+    edges: tuple[float, ...]
+    """Probabilities of ordering again that part the groups."""
+    ordered: tuple[tuple[float, ...], ...]
+    """For each group: logarithm of what followed less the predicted one, of those who ordered."""
+    idle: tuple[float, ...]
+    """What followed over the observed value, of those who did not: nothing, or returns."""
+    low: float
+    """Level of the lower bound that one customer in ten falls below."""
+    high: float
+    """Level of the upper bound that one in ten passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Cells by age bucket and predicted growth, and one answer for customers who spent nothing net."""
+    """Residuals by age, and how the choice is made from them."""
 
-    edges: tuple[tuple[float, ...], ...]
-    """For each age bucket the growths that part its cells."""
-    cells: tuple[tuple[Cell, ...], ...]
-    nothing_within_30: float
-    """How often "no more" was right for customers whose returns ate up their orders."""
-    nothing_p90: float
-    """For them, actual over predicted remaining value that one in ten passes."""
+    residuals: tuple[Residuals, ...]
+    """One for each age bucket."""
+    odds: Odds
+    """Calibration of the probability."""
+    margin: float
 
     @classmethod
-    def fit(
-        cls, age_days: Floats, observed: Floats, predicted: Floats, actual: Floats, fold: Floats
-    ) -> Distribution:
-        """From held-out predictions.
+    def fit(cls, prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints) -> Self:
+        """From held-out prospects and what happened.
 
         Args:
-            age_days: Of each row.
-            observed: First-year value so far, minor units.
-            predicted: Predicted first-year value, minor units.
-            actual: First-year value in the end, minor units.
-            fold: Rows of one customer share a fold; probabilities are measured across folds.
+            prospects: Of models that did not see the customers.
+            remaining: What followed in the window, minor units.
+            ordered: Whether there was an order in it.
+            fold: Rows of one customer share a fold; margin and probabilities are measured across folds.
         """
-        positive = observed > 0
-        bucket = age_bucket(age_days)
-        growth, ratio = _over(predicted, observed, positive), _over(actual, observed, positive)
-        edges, cells = [], []
-        for number in range(len(AGE_EDGES) + 1):
-            rows = positive & (bucket == number)
-            if rows.sum() < _ROWS_A_CELL:
-                rows = positive
-            count = int(np.clip(rows.sum() // _ROWS_A_CELL, 1, _MOST_CELLS))
-            inner = np.unique(np.quantile(growth[rows], np.arange(1, count) / count))
-            inner = inner[inner > growth[rows].min()]
-            which = np.searchsorted(inner, growth[rows], side="right")
-            hits = _hits(ratio[rows])
-            level = float(hits[:, _best(hits)].mean())
-            edges.append(tuple(inner.tolist()))
-            cells.append(
-                tuple(
-                    _cell(ratio[rows][which == cell], fold[rows][which == cell], level)
-                    for cell in range(len(inner) + 1)
-                )
-            )
-        return cls(tuple(edges), tuple(cells), *_nothing(observed, predicted, actual))
+        usable = prospects.observed > 0
+        chosen, hit, bucket, gains = [], [], [], []
+        for rows, residuals in _across(
+            prospects.take(usable), remaining[usable], ordered[usable], fold[usable]
+        ):
+            part = prospects.take(np.flatnonzero(usable)[rows])
+            stated = _stated(residuals, part)
+            right = _hits(part.observed, remaining[usable][rows])
+            gains.append(_choices(stated, right))
+            chosen.append(stated)
+            hit.append(right)
+            bucket.append(part.bucket)
+        margin = _margin(np.concatenate(gains)) if gains else _NEVER
+        stated, right = np.concatenate(chosen), np.concatenate(hit)
+        best = _best(stated, margin)
+        take = np.arange(len(best))
+        odds = Odds.fit(stated[take, best], right[take, best], np.concatenate(bucket))
+        residuals = _fit(prospects.take(usable), remaining[usable], ordered[usable])
+        return cls(tuple(residuals), odds, margin)
 
-    def predict(self, age_days: Floats, observed: Floats, predicted: Floats) -> Forecast:
+    def predict(self, prospects: Prospects) -> Forecast:
         """The forecast of each row."""
+        observed = prospects.observed
+        stated = _stated(self.residuals, prospects)
+        best = _best(stated, self.margin)
+        probability = self.odds.applied(stated[np.arange(len(best)), best], prospects.bucket)
         positive = observed > 0
-        growth = _over(predicted, observed, positive)
-        bucket = age_bucket(age_days)
-        table = np.zeros((len(observed), 4))
-        for number, (edges, cells) in enumerate(zip(self.edges, self.cells, strict=True)):
-            rows = bucket == number
-            values = np.array([(c.multiple, c.within_30, c.p10, c.p90) for c in cells])
-            table[rows] = values[np.searchsorted(np.array(edges), growth[rows], side="right")]
-        multiple, within_30, low, high = table.T
-        remaining = np.clip(predicted - observed, 0, None)
-        return Forecast(
-            likely=np.where(positive, observed * multiple, observed),
-            p10=np.where(positive, observed * low, observed),
-            p90=np.where(positive, observed * high, observed + remaining * self.nothing_p90),
-            within_30=np.where(positive, within_30, self.nothing_within_30),
-        )
+        low, high = _bounds(self.residuals, prospects)
+        likely = np.where(positive, observed * MULTIPLES[best], observed)
+        # Nothing is 30 % of nothing: only those who stay as they are can be told.
+        within = np.where(positive, probability, 1.0 - prospects.again)
+        return Forecast(likely=likely, p10=low, p90=high, within_30=within)
 
     def as_json(self) -> dict[str, Any]:
         """For the model folder."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Distribution:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """The inverse of :meth:`as_json`."""
-        return cls(
-            edges=tuple(tuple(edges) for edges in data["edges"]),
-            cells=tuple(tuple(Cell(**cell) for cell in cells) for cells in data["cells"]),
-            nothing_within_30=data["nothing_within_30"],
-            nothing_p90=data["nothing_p90"],
+        residuals = tuple(
+            Residuals(
+                edges=tuple(one["edges"]),
+                ordered=tuple(tuple(group) for group in one["ordered"]),
+                idle=tuple(one["idle"]),
+                low=one["low"],
+                high=one["high"],
+            )
+            for one in data["residuals"]
         )
+        return cls(residuals, Odds.from_json(data["odds"]), data["margin"])
 
 
-def _over(value: Floats, observed: Floats, positive: Any) -> Floats:
-    return np.divide(value, observed, out=np.ones(len(value)), where=positive)
+def held_out(
+    prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints
+) -> Forecast:  # fmt: skip
+    """Each fold's forecast from a distribution fitted on the other folds."""
+    columns = {name: np.zeros(len(fold)) for name in ("likely", "p10", "p90", "within_30")}
+    for number in np.unique(fold):
+        out = fold == number
+        fitted = Distribution.fit(prospects.take(~out), remaining[~out], ordered[~out], fold[~out])
+        forecast = fitted.predict(prospects.take(out))
+        for name, values in columns.items():
+            values[out] = getattr(forecast, name)
+    return Forecast(**columns)
 
 
-def _cell(ratio: Floats, fold: Floats, level: float) -> Cell:
-    hits = _hits(ratio)
-    # The choice is made on the other folds: measured where it was made, it would flatter itself.
-    realised = sum(
-        hits[fold == number, _best(hits[fold != number] if (fold != number).any() else hits)].sum()
-        for number in np.unique(fold)
-    )
-    return Cell(
-        multiple=float(_MULTIPLES[_best(hits)]),
-        within_30=float((realised + _PRIOR_ROWS * level) / (len(ratio) + _PRIOR_ROWS)),
-        p10=float(np.quantile(ratio, 0.1, method="lower")),
-        p90=float(np.quantile(ratio, 0.9, method="higher")),
-    )
+def _across(
+    prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints
+) -> Iterator[tuple[Ints, list[Residuals]]]:
+    """Rows of each fold, and residuals of the others; of all where there is one fold only."""
+    for number in np.unique(fold):
+        out = fold == number
+        others = ~out if not out.all() else out
+        yield np.flatnonzero(out), _fit(prospects.take(others), remaining[others], ordered[others])
 
 
-def _hits(ratio: Floats) -> Any:
-    """For each row (down) whether each multiple (across) comes within 30 %."""
-    return np.abs(_MULTIPLES - ratio[:, None]) <= TOLERANCE * np.abs(ratio[:, None])
+def _fit(prospects: Prospects, remaining: Floats, ordered: Bools) -> list[Residuals]:
+    everybody = np.ones(len(remaining), dtype=bool)
+    fitted = []
+    for number in range(AGE_BUCKETS):
+        rows = prospects.bucket == number
+        if (rows & ordered).sum() < _ROWS_A_TABLE or (rows & ~ordered).sum() < _ROWS_A_TABLE // 5:
+            rows = everybody
+        fitted.append(_residuals(prospects.take(rows), remaining[rows], ordered[rows]))
+    return fitted
 
 
-def _best(hits: Any) -> int:
-    """The multiple with most hits, where it beats the rule by more than chance."""
-    rule = int(np.flatnonzero(_MULTIPLES == RULE)[0])
-    best = int(hits.sum(axis=0).argmax())
-    gained, lost = (hits[:, best] & ~hits[:, rule]).sum(), (hits[:, rule] & ~hits[:, best]).sum()
-    return best if gained - lost > 2 * np.sqrt(gained + lost) else rule
+def _residuals(prospects: Prospects, remaining: Floats, ordered: Bools) -> Residuals:
+    followed = remaining[ordered]
+    logs = np.log(np.maximum(followed, 1e-9)) - prospects.log_value[ordered]
+    logs = np.where(followed > 0, logs, _LEAST)
+    again = prospects.again[ordered]
+    groups = int(np.clip(len(logs) // _ROWS_A_TABLE, 1, _LIKE))
+    edges = np.quantile(again, np.arange(1, groups) / groups) if len(again) else np.array([])
+    which = np.searchsorted(edges, again)
+    tables = [_quantiles(logs[which == group]) for group in range(groups)]
+    idle = remaining[~ordered] / np.maximum(prospects.observed[~ordered], 1.0)
+    fitted = Residuals(tuple(edges.tolist()), tuple(tables), _quantiles(np.clip(idle, -1.0, 0.0)), 0.1, 0.9)
+    return _tails(fitted, prospects, remaining)
 
 
-def _nothing(observed: Floats, predicted: Floats, actual: Floats) -> tuple[float, float]:
-    rows = observed <= 0
-    if rows.sum() < 10:
-        return 0.5, 2.0
-    remaining = np.clip(predicted - observed, 1, None)[rows]
-    right = np.abs(observed - actual)[rows] <= TOLERANCE * np.abs(actual)[rows]
-    p90 = float(np.quantile((actual - observed)[rows] / remaining, 0.9, method="higher"))
-    return float(right.mean()), max(p90, 0.0)
+def _quantiles(values: Floats) -> tuple[float, ...]:
+    if not len(values):
+        return (0.0,) * len(_LEVELS)
+    return tuple(np.quantile(values, _LEVELS, method="inverted_cdf").tolist())
+
+
+def _tails(residuals: Residuals, prospects: Prospects, remaining: Floats) -> Residuals:
+    """Levels at which at most one in ten ends below the one bound, and one in ten above the other."""
+    actual = prospects.observed + remaining
+
+    def below(level: float) -> float:
+        return float(np.mean(actual < _quantile(residuals, prospects, level)))
+
+    def within(level: float) -> float:
+        return float(np.mean(actual <= _quantile(residuals, prospects, level)))
+
+    low, _ = _bisected(below, 0.1, 0.01, 0.3)
+    _, high = _bisected(within, 0.9, 0.7, 0.99)
+    return Residuals(residuals.edges, residuals.ordered, residuals.idle, low, high)
+
+
+def _bisected(share: Callable[[float], float], wanted: float, low: float, high: float) -> tuple[float, float]:
+    """Levels close together between which a rising share passes what is wanted."""
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if share(middle) > wanted else (middle, high)
+    return low, high
+
+
+def _stated(residuals: Any, prospects: Prospects) -> Floats:
+    """(rows, multiples): probability that each multiple of the observed value is within 30 %."""
+    stated = np.zeros((len(prospects.observed), len(MULTIPLES)))
+    observed = np.maximum(prospects.observed, 1.0)
+    low, high = MULTIPLES / (1 + TOLERANCE) - 1.0, MULTIPLES / (1 - TOLERANCE) - 1.0
+    with np.errstate(divide="ignore"):
+        log_low = np.where(low > 0, np.log(np.maximum(low, 1e-12)), -np.inf)
+        log_high = np.log(high)
+    for number, of_age in enumerate(residuals):
+        at_age = np.flatnonzero(prospects.bucket == number)
+        idle = np.asarray(of_age.idle)
+        still = _share_below(idle, high, inclusive=True) - _share_below(idle, low, inclusive=False)
+        for group, rows in _groups(of_age, prospects, at_age):
+            table = np.asarray(of_age.ordered[group])
+            shift = (np.log(observed[rows]) - prospects.log_value[rows])[:, None]
+            above = _share_below(table, log_high[None, :] + shift, inclusive=True)
+            below = _share_below(table, log_low[None, :] + shift, inclusive=False)
+            again = prospects.again[rows][:, None]
+            stated[rows] = (1.0 - again) * still[None, :] + again * (above - below)
+    return stated
+
+
+def _groups(of_age: Residuals, prospects: Prospects, rows: Ints) -> Iterator[tuple[int, Ints]]:
+    which = np.searchsorted(np.asarray(of_age.edges), prospects.again[rows])
+    for group in range(len(of_age.ordered)):
+        inside = rows[which == group]
+        if len(inside):
+            yield group, inside
+
+
+def _share_below(table: Floats, value: Any, *, inclusive: bool) -> Floats:
+    side: Literal["right", "left"] = "right" if inclusive else "left"
+    share: Floats = np.searchsorted(table, value, side=side) / len(table)
+    return share
+
+
+def _bounds(residuals: Any, prospects: Prospects) -> tuple[Floats, Floats]:
+    low, high = np.zeros(len(prospects.observed)), np.zeros(len(prospects.observed))
+    for number, of_age in enumerate(residuals):
+        rows = np.flatnonzero(prospects.bucket == number)
+        if len(rows):
+            part = prospects.take(rows)
+            low[rows] = _quantile(of_age, part, of_age.low)
+            high[rows] = _quantile(of_age, part, of_age.high)
+    return low, high
+
+
+def _quantile(of_age: Residuals, prospects: Prospects, level: float) -> Floats:
+    """The level's quantile of the final value: idle customers first, then those who ordered."""
+    idle_share = 1.0 - prospects.again
+    idle = np.asarray(of_age.idle)
+    # Returns alone lie below, orders above "nothing more".
+    in_idle = np.clip(level / np.maximum(idle_share, 1e-9), 0.0, 1.0)
+    value = np.maximum(prospects.observed, 0.0) * idle[np.rint(in_idle * 100.0).astype(np.int64)]
+    in_ordered = np.clip((level - idle_share) / np.maximum(prospects.again, 1e-9), 0.0, 1.0)
+    ordered = level > idle_share
+    for group, rows in _groups(of_age, prospects, np.arange(len(level * idle_share))):
+        residual = np.interp(in_ordered[rows], _LEVELS, np.asarray(of_age.ordered[group]))
+        more = np.where(residual > _LEAST / 2, np.exp(prospects.log_value[rows] + residual), 0.0)
+        value[rows] = np.where(ordered[rows], more, value[rows])
+    final: Floats = prospects.observed + value
+    return final
+
+
+def _hits(observed: Floats, remaining: Floats) -> Bools:
+    """(rows, multiples): whether each multiple comes within 30 %."""
+    actual = (observed + remaining)[:, None]
+    right: Bools = np.abs(MULTIPLES * observed[:, None] - actual) <= TOLERANCE * np.abs(actual)
+    return right
+
+
+def _best(stated: Floats, margin: float) -> Ints:
+    best = stated.argmax(axis=1)
+    gain = stated[np.arange(len(best)), best] - stated[:, _RULE]
+    return np.where(gain > margin, best, _RULE)
+
+
+def _choices(stated: Floats, right: Bools) -> Floats:
+    """(rows, margins): how many more hits than the rule each margin's choice has, -1, 0 or 1."""
+    rows = np.arange(len(stated))
+    rule = right[:, _RULE].astype(np.float64)
+    return np.column_stack([right[rows, _best(stated, margin)] - rule for margin in MARGINS])
+
+
+def _margin(gains: Floats) -> float:
+    """The margin with the greatest sure gain; never another multiple where none has one."""
+    sure = gains.sum(axis=0) - _SURENESS * np.sqrt((gains**2).sum(axis=0))
+    best = int(np.argmax(sure))
+    return MARGINS[best] if sure[best] > 0 else _NEVER

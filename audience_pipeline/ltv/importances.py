@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import numpy as np
 import polars as pl
 
 from audience_pipeline.ltv.model import LtvModel
+
+_NAMES = {
+    "money": "expected value",
+    "again": "probability of another order",
+    "value": "value of what follows",
+}
 
 
 def importances(model: LtvModel) -> pl.DataFrame:
     """``model, feature, gain``: the share of the total gain of its splits, greatest first."""
     parts = []
-    for name, part in (
-        ("predicted_ltv", model.remaining),
-        ("next_12m_value", model.next_12m),
-        ("repeat_probability", model.repeat),
-    ):
-        if part.booster is None:
+    for kind, name in _NAMES.items():
+        trees = getattr(model.outlook, kind).boosters
+        if not trees:
             continue
-        gain = part.booster.feature_importance("gain")
-        shares = {"feature": model.encoder.names, "gain": gain / max(float(gain.sum()), 1e-12)}
+        gain = np.sum([tree.feature_importance("gain") for tree in trees], axis=0)
+        shares = {"feature": model.outlook.names, "gain": gain / max(float(gain.sum()), 1e-12)}
         parts.append(pl.DataFrame(shares).select(pl.lit(name).alias("model"), "feature", "gain"))
     schema = {"model": pl.String, "feature": pl.String, "gain": pl.Float64}
     table = pl.concat(parts) if parts else pl.DataFrame(schema=schema)

@@ -1,9 +1,9 @@
-"""Features as the numbers that trees are grown on."""
+"""Features as the numbers that models are fitted on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,21 +12,59 @@ import polars as pl
 from audience_pipeline.features.catalogue import MODEL_FEATURES
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 
-_MOST_LEVELS = 60
+_MOST_LEVELS = 200
+_PRIOR_CUSTOMERS = 30.0
+"""A category speaks for itself from about so many customers on."""
+_INNER = 5
+"""Parts of the training customers; each is encoded by what the others tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Customers:
+    """Rows of customer features as arrays; one row is one customer as of one day."""
+
+    numbers: Floats
+    """(rows, numeric features), missing values NaN."""
+    levels: Ints
+    """(rows, categories): number of the level, -1 where it is missing or unknown."""
+    repeats: Floats
+    """Purchase days after the first."""
+    recency: Floats
+    """Days from the first to the last purchase day."""
+    age: Floats
+    """Days since the first order."""
+    mean: Floats
+    """Mean sales of a purchase day, minor units."""
+    first_year: Floats
+    """Net revenue so far within the first year, minor units."""
+
+    def __len__(self) -> int:
+        return len(self.age)
+
+    def take(self, rows: Ints | Bools) -> Customers:
+        """Some of the rows."""
+        return Customers(
+            self.numbers[rows], self.levels[rows], self.repeats[rows], self.recency[rows], self.age[rows],
+            self.mean[rows], self.first_year[rows],
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """The columns of the matrix, and the numbers of the categories seen in training."""
+    """Numeric columns in order, and for each category the effect of its levels on spending."""
 
-    names: tuple[str, ...]
+    numeric: tuple[str, ...]
     levels: dict[str, tuple[str, ...]]
-    """Category columns: their most frequent values, the most frequent first."""
+    """Most frequent values in training; others share the missing value."""
+    effects: tuple[tuple[float, ...], ...] = ()
+    """For each category, and each level: log of spending over what was expected, shrunk to 0."""
 
     @classmethod
-    def fit(cls, features: pl.DataFrame) -> Encoder:
-        """Learn the categories of the training rows; rare ones share the missing value."""
+    def fit(cls, features: pl.DataFrame) -> Self:
+        """Learn which levels there are; no outcome is looked at."""
         levels = {}
         for feature in MODEL_FEATURES:
             if feature.unit == "category":
@@ -38,37 +76,112 @@ class Encoder:
                     .sort(["len", "level"], descending=[True, False])
                 )
                 levels[feature.name] = tuple(counts["level"].head(_MOST_LEVELS).to_list())
-        return cls(tuple(feature.name for feature in MODEL_FEATURES), levels)
+        numeric = tuple(feature.name for feature in MODEL_FEATURES if feature.unit != "category")
+        return cls(numeric, levels)
 
     @property
-    def categorical(self) -> list[int]:
-        """Positions of the category columns."""
-        return [self.names.index(name) for name in self.levels]
+    def names(self) -> tuple[str, ...]:
+        """Columns of :meth:`encoded`."""
+        return (*self.numeric, *self.levels)
 
-    def matrix(self, features: pl.DataFrame) -> Floats:
-        """Rows in the order given, columns in the order of ``names``; null becomes NaN."""
-        columns = [
-            self._codes(features[name], self.levels[name])
-            if name in self.levels
-            else features[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
-            for name in self.names
-        ]
-        return np.column_stack(columns) if columns else np.empty((features.height, 0))
-
-    @staticmethod
-    def _codes(values: pl.Series, levels: tuple[str, ...]) -> Floats:
-        if not levels:
-            return np.full(values.len(), np.nan)
-        codes = values.replace_strict(
-            list(levels), list(range(len(levels))), default=None, return_dtype=pl.Float64
+    def customers(self, features: pl.DataFrame) -> Customers:
+        """Rows in the order given."""
+        columns = [_floats(features[name]) for name in self.numeric]
+        codes = [_codes(features[name], levels) for name, levels in self.levels.items()]
+        days = _floats(features["purchase_days"])
+        age = _floats(features["age_days"])
+        rows = features.height
+        return Customers(
+            numbers=np.column_stack(columns) if columns else np.empty((rows, 0)),
+            levels=np.column_stack(codes) if codes else np.empty((rows, 0), dtype=np.int64),
+            repeats=days - 1.0,
+            recency=age - _floats(features["recency_days"]),
+            age=age,
+            mean=_floats(features["sales_minor"]) / days,
+            first_year=_floats(features["first_year_minor"]),
         )
-        return codes.fill_null(float("nan")).to_numpy()
+
+    def encoded(self, customers: Customers) -> Floats:
+        """The matrix of models: numbers, then the effect of each category's level."""
+        columns = [
+            _looked_up(np.asarray(effects), customers.levels[:, number])
+            for number, effects in enumerate(self.effects)
+        ]
+        return np.column_stack([customers.numbers, *columns])
+
+    def fit_effects(
+        self, levels: Ints, spent: Floats, expected: Floats, part: Ints
+    ) -> tuple[Encoder, Floats]:
+        """Learn the effects of the levels, and encode the training rows by what others tell.
+
+        Args:
+            levels: Of the training rows.
+            spent: What followed, winsorised, minor units.
+            expected: What was expected to follow, minor units.
+            part: A number for each row, the same for all rows of a customer: rows are encoded by the
+                effects of customers in other parts, so that no customer's outcome is in its own features.
+
+        Returns:
+            The encoder with effects of all rows, and one column of effects for each category.
+        """
+        effects, columns = [], []
+        for number, names in enumerate(self.levels.values()):
+            code = levels[:, number]
+            effects.append(tuple(_effects(code, spent, expected, len(names)).tolist()))
+            column = np.zeros(len(code))
+            for inner in range(_INNER):
+                inside = part % _INNER == inner
+                others = _effects(code[~inside], spent[~inside], expected[~inside], len(names))
+                column[inside] = _looked_up(others, code[inside])
+            columns.append(column)
+        encoder = replace(self, effects=tuple(effects))
+        return encoder, np.column_stack(columns) if columns else np.empty((len(spent), 0))
 
     def as_json(self) -> dict[str, Any]:
         """For the model folder."""
-        return {"names": list(self.names), "levels": {name: list(v) for name, v in self.levels.items()}}
+        return {
+            "numeric": list(self.numeric),
+            "levels": {name: list(levels) for name, levels in self.levels.items()},
+            "effects": [list(effects) for effects in self.effects],
+        }
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Encoder:
+    def from_json(cls, data: dict[str, Any]) -> Self:
         """The inverse of :meth:`as_json`."""
-        return cls(tuple(data["names"]), {name: tuple(v) for name, v in data["levels"].items()})
+        return cls(
+            numeric=tuple(data["numeric"]),
+            levels={name: tuple(levels) for name, levels in data["levels"].items()},
+            effects=tuple(tuple(effects) for effects in data["effects"]),
+        )
+
+
+def _floats(values: pl.Series) -> Floats:
+    return values.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _codes(values: pl.Series, levels: tuple[str, ...]) -> Ints:
+    if not levels:
+        return np.full(values.len(), -1, dtype=np.int64)
+    codes = values.replace_strict(list(levels), list(range(len(levels))), default=None, return_dtype=pl.Int64)
+    return codes.fill_null(-1).to_numpy()
+
+
+def _effects(code: Ints, spent: Floats, expected: Floats, levels: int) -> Floats:
+    known = code >= 0
+    total = float(expected.sum())
+    if not known.any() or total <= 0 or spent.sum() <= 0:
+        return np.zeros(levels)
+    level = float(spent.sum()) / total
+    prior = _PRIOR_CUSTOMERS * total / len(expected)
+    above = np.bincount(code[known], weights=spent[known], minlength=levels)
+    below = np.bincount(code[known], weights=expected[known], minlength=levels)
+    ratio = np.maximum(above + prior * level, 0.05 * prior * level) / (level * (below + prior))
+    effects: Floats = np.log(ratio)
+    return effects
+
+
+def _looked_up(effects: Floats, code: Ints) -> Floats:
+    if not len(effects):
+        return np.zeros(len(code))
+    found: Floats = np.where(code >= 0, effects[np.maximum(code, 0)], 0.0)
+    return found

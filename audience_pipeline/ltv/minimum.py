@@ -7,12 +7,10 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from audience_pipeline.ltv.snapshots import HORIZON_DAYS
+from audience_pipeline.ltv.snapshots import MIN_COMPLETE, SHORTER_HORIZONS, longest_horizon
 
 MIN_CUSTOMERS = 500
 MIN_DAYS = 183
-MIN_COMPLETE = 200
-"""Customers whose first order is a year old: only they show what a first year brings."""
 
 
 class TooLittleHistory(Exception):  # noqa: N818
@@ -37,8 +35,8 @@ def check_history(first: pl.DataFrame, as_of: date) -> None:
         as_of: The last day whose data may be used.
 
     Raises:
-        TooLittleHistory: Fewer than 500 customers, less than six months, or fewer than 200 customers
-            who have been observed for a whole year.
+        TooLittleHistory: Fewer than 500 customers, less than six months, or no horizon of at least 90 days
+            that is complete for 200 customers.
     """
     dates = first["first_order"].sort()
     if dates.is_empty():
@@ -51,7 +49,8 @@ def check_history(first: pl.DataFrame, as_of: date) -> None:
         )
     begin: date = dates[0]
     customers, days = dates.len(), (as_of - begin).days + 1
-    complete = int((dates <= as_of - timedelta(days=HORIZON_DAYS)).sum())
+    shortest = SHORTER_HORIZONS[-1]
+    complete = int((dates <= as_of - timedelta(days=shortest - 1)).sum())
     missing: list[str] = []
     suffices: list[date] = []
     if customers < MIN_CUSTOMERS:
@@ -60,12 +59,11 @@ def check_history(first: pl.DataFrame, as_of: date) -> None:
     if days < MIN_DAYS:
         missing.append(f"orders cover {days} days and {MIN_DAYS} are needed")
         suffices.append(begin + timedelta(days=MIN_DAYS - 1))
-    if complete < MIN_COMPLETE:
-        missing.append(
-            f"{complete} customers have been observed for {HORIZON_DAYS} days and {MIN_COMPLETE} are needed"
-        )
-        nth: date = dates[min(customers, MIN_COMPLETE) - 1]
-        suffices.append(nth + timedelta(days=HORIZON_DAYS))
+    if longest_horizon(first, as_of) is None:
+        least = max(MIN_COMPLETE, customers // 4)
+        missing.append(f"{complete} customers have been observed for {shortest} days and {least} are needed")
+        nth: date = dates[min(customers, least) - 1]
+        suffices.append(nth + timedelta(days=shortest))
     if not missing:
         return
     when = max(suffices)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -11,19 +12,69 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from audience_pipeline.ltv.boosters import MoneyModel, RepeatModel, Start, remaining_share
-from audience_pipeline.ltv.distribution import Distribution
-from audience_pipeline.ltv.matrix import Encoder, Floats
-from audience_pipeline.ltv.snapshots import LAST_AGE
+from audience_pipeline.ltv.calibration import Level, Odds, age_bucket
+from audience_pipeline.ltv.distribution import Distribution, Prospects
+from audience_pipeline.ltv.matrix import Customers, Floats, Ints
+from audience_pipeline.ltv.outlook import KINDS, Outlook, OutlookModel
+from audience_pipeline.ltv.snapshots import HORIZON_DAYS
 
-FORMAT = 1
+FORMAT = 2
 """Of the model folder; a folder of another format is refused."""
 
-FIRST_YEAR_SPENT = "first_year_minor"
-NEXT_12M_SPENT = "net_365d_minor"
 _HIGH_FROM, _MEDIUM_FROM = 0.7, 0.4
 _MAJOR = 0.01
-_FILES = ("remaining.txt", "next_12m.txt", "repeat.txt")
+_CHUNK = 50_000
+"""Rows that are predicted at once: bounds memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What brings outlooks to the level of what happened, learnt on customers that no model had seen."""
+
+    first_year: tuple[Level, ...]
+    """Of the value that remains of the first year, for each age bucket."""
+    next_12m: Level
+    first_year_weight: float
+    """Share of the Tweedie trees in the blend with the hurdle model, for the first year."""
+    next_12m_weight: float
+    again: Odds
+    """Of the probability of an order in the rest of the first year."""
+    repeat: Odds
+    """Of the probability of an order in the next year."""
+
+    def remaining(self, outlook: Outlook, bucket: Ints) -> Floats:
+        """Expected net revenue of the rest of the first year, minor units."""
+        blended = outlook.blended(self.first_year_weight)
+        value = np.zeros(len(blended))
+        for number, level in enumerate(self.first_year):
+            rows = bucket == number
+            if rows.any():
+                value[rows] = level.applied(blended[rows])
+        return value
+
+    def next_year(self, outlook: Outlook) -> Floats:
+        """Expected net revenue of the next year, minor units."""
+        return self.next_12m.applied(outlook.blended(self.next_12m_weight))
+
+    def prospects(self, outlook: Outlook, observed: Floats, bucket: Ints) -> Prospects:
+        """What the distribution of the first year is made from."""
+        return Prospects(bucket, observed, self.again.applied(outlook.again, bucket), outlook.log_value)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Calibration:
+        """From a dictionary of the fields."""
+
+        def level(one: dict[str, Any]) -> Level:
+            return Level(tuple(one["at"]), tuple(one["to"]))
+
+        return cls(
+            first_year=tuple(level(one) for one in data["first_year"]),
+            next_12m=level(data["next_12m"]),
+            first_year_weight=data["first_year_weight"],
+            next_12m_weight=data["next_12m_weight"],
+            again=Odds.from_json(data["again"]),
+            repeat=Odds.from_json(data["repeat"]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,60 +83,83 @@ class LtvModel:
 
     as_of: date
     """The last day whose data the model has seen."""
-    encoder: Encoder
-    remaining: MoneyModel
-    next_12m: MoneyModel
-    repeat: RepeatModel
+    horizon_days: int
+    """Days of the windows that it has learnt from: 365, or fewer where no year was complete."""
+    outlook: OutlookModel
+    calibration: Calibration
     distribution: Distribution
     cuts: tuple[float, ...] = ()
     """Least predicted LTV of quintiles 1 to 4 in the base that the model was trained on."""
 
-    def predict(self, features: pl.DataFrame) -> pl.DataFrame:
+    def predict(self, features: pl.DataFrame, *, threads: int = 1, days: int = HORIZON_DAYS) -> pl.DataFrame:
         """Values of each row of customer features, row by row and in their order.
 
         Args:
             features: As made by ``features.customer_features``.
+            threads: Parts of the rows that are predicted at once; changes nothing but the time.
+            days: Length of the first window of a customer, and of the next one; 365 but where
+                predictions are held against a shorter time.
 
         Returns:
             ``predicted_ltv, likely_ltv, ltv_p10, ltv_p90, next_12m_value`` in major units,
             ``within_30_probability, confidence, repeat_probability``. Once the first year is over the
             four LTV columns equal what was spent in it and the probability is 1.
         """
-        matrix = self.encoder.matrix(features)
-        age = floats(features, "age_days")
-        observed = floats(features, FIRST_YEAR_SPENT)
-        predicted = observed + self.remaining.predict(matrix, observed, remaining_share(age), age)
-        forecast = self.distribution.predict(age, observed, predicted)
-        over = age >= LAST_AGE
-        next_12m = self.next_12m.predict(matrix, floats(features, NEXT_12M_SPENT), np.ones(len(age)), age)
-        probability = np.where(over, 1.0, forecast.within_30)
-        table = pl.DataFrame(
+        parts = [features.slice(begin, _CHUNK) for begin in range(0, max(features.height, 1), _CHUNK)]
+        if threads > 1 and len(parts) > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                tables = list(pool.map(self._predicted, parts, [days] * len(parts)))
+        else:
+            tables = [self._predicted(part, days) for part in parts]
+        table = pl.concat(tables)
+        return table.with_columns(confidence(pl.col("within_30_probability")).alias("confidence"))
+
+    def _predicted(self, features: pl.DataFrame, window: int) -> pl.DataFrame:
+        customers = self.outlook.encoder.customers(features)
+        young = np.flatnonzero(customers.age < window - 1)
+        year, rest = self._both_windows(customers, young, float(window))
+        some = customers.take(young)
+        bucket, observed = age_bucket(some.age), some.first_year
+        remaining = self.calibration.remaining(rest, bucket)
+        forecast = self.distribution.predict(self.calibration.prospects(rest, observed, bucket))
+        fact = customers.first_year
+        repeat = self.calibration.repeat.applied(year.again, age_bucket(customers.age))
+        return pl.DataFrame(
             {
-                "predicted_ltv": np.where(over, observed, predicted) * _MAJOR,
-                "likely_ltv": np.where(over, observed, forecast.likely) * _MAJOR,
-                "ltv_p10": np.where(over, observed, forecast.p10) * _MAJOR,
-                "ltv_p90": np.where(over, observed, forecast.p90) * _MAJOR,
-                "within_30_probability": probability,
-                "next_12m_value": next_12m * _MAJOR,
-                "repeat_probability": self.repeat.predict(matrix),
+                "predicted_ltv": _put(fact, young, observed + remaining) * _MAJOR,
+                "likely_ltv": _put(fact, young, forecast.likely) * _MAJOR,
+                "ltv_p10": _put(fact, young, forecast.p10) * _MAJOR,
+                "ltv_p90": _put(fact, young, forecast.p90) * _MAJOR,
+                "within_30_probability": _put(np.ones(len(fact)), young, forecast.within_30),
+                "next_12m_value": self.calibration.next_year(year) * _MAJOR,
+                "repeat_probability": repeat,
             }
         )
-        return table.with_columns(confidence(pl.col("within_30_probability")).alias("confidence"))
+
+    def _both_windows(self, customers: Customers, young: Ints, window: float) -> tuple[Outlook, Outlook]:
+        """Outlooks of all for the next year, and of the young for the rest of their first one."""
+        count = len(customers)
+        rows = np.concatenate([np.arange(count), young])
+        days = np.concatenate([np.full(count, window), window - 1.0 - customers.age[young]])
+        outlook = self.outlook.predict(customers.take(rows), days)
+        return outlook.take(slice(0, count)), outlook.take(slice(count, None))
 
     def save(self, folder: Path) -> None:
         """Write the model as LightGBM's text files and one JSON file."""
         folder.mkdir(parents=True, exist_ok=True)
-        boosters = (self.remaining.booster, self.next_12m.booster, self.repeat.booster)
-        for name, booster in zip(_FILES, boosters, strict=True):
-            text = "" if booster is None else booster.model_to_string(num_iteration=-1)
-            (folder / name).write_text(text, encoding="utf-8")
+        counts = {}
+        for kind in KINDS:
+            texts = getattr(self.outlook, kind).as_texts()
+            counts[kind] = len(texts)
+            for number, text in enumerate(texts):
+                (folder / f"{kind}-{number}.txt").write_text(text, encoding="utf-8")
         data = {
             "format": FORMAT,
             "as_of": self.as_of.isoformat(),
-            "encoder": self.encoder.as_json(),
-            "remaining": {"start": asdict(self.remaining.start), "factors": self.remaining.factors},
-            "next_12m": {"start": asdict(self.next_12m.start), "factors": self.next_12m.factors},
-            "repeat": {"constant": self.repeat.constant},
+            "horizon_days": self.horizon_days,
+            "boosters": counts,
+            "outlook": self.outlook.as_json(),
+            "calibration": asdict(self.calibration),
             "distribution": self.distribution.as_json(),
             "cuts": self.cuts,
         }
@@ -107,21 +181,24 @@ class LtvModel:
                 f"{folder} holds an LTV model of format {data.get('format')}; this version reads {FORMAT}. "
                 "Train it again."
             )
-        remaining, next_12m, repeat = (_booster(folder / name) for name in _FILES)
+        texts = {
+            kind: [(folder / f"{kind}-{n}.txt").read_text(encoding="utf-8") for n in range(count)]
+            for kind, count in data["boosters"].items()
+        }
         return cls(
             as_of=date.fromisoformat(data["as_of"]),
-            encoder=Encoder.from_json(data["encoder"]),
-            remaining=_money(data["remaining"], remaining),
-            next_12m=_money(data["next_12m"], next_12m),
-            repeat=RepeatModel(repeat, data["repeat"]["constant"]),
+            horizon_days=data["horizon_days"],
+            outlook=OutlookModel.from_json(data["outlook"], texts),
+            calibration=Calibration.from_json(data["calibration"]),
             distribution=Distribution.from_json(data["distribution"]),
             cuts=tuple(data["cuts"]),
         )
 
 
-def floats(frame: pl.DataFrame, name: str) -> Floats:
-    """A column as floating-point numbers."""
-    return frame[name].cast(pl.Float64).to_numpy()
+def _put(values: Floats, rows: Ints, others: Floats) -> Floats:
+    changed = values.copy()
+    changed[rows] = others
+    return changed
 
 
 def confidence(probability: pl.Expr) -> pl.Expr:
@@ -134,14 +211,3 @@ def confidence(probability: pl.Expr) -> pl.Expr:
         .when(probability.is_not_null())
         .then(pl.lit("low"))
     )
-
-
-def _booster(path: Path) -> Any | None:
-    import lightgbm
-
-    text = path.read_text(encoding="utf-8")
-    return lightgbm.Booster(model_str=text) if text else None
-
-
-def _money(data: dict[str, Any], booster: Any | None) -> MoneyModel:
-    return MoneyModel(Start(**data["start"]), booster, tuple(data["factors"]))

@@ -12,12 +12,16 @@ from audience_pipeline.features.customer_features import customer_features
 HORIZON_DAYS = 365
 """Days of the first-year window and of the next-12-months window."""
 AGES = (0, 30, 60, 90, 180, 270, 330)
-"""Days after the first order at which every customer with a complete first year is looked at."""
+"""Days after the first order at which every customer with a complete window is looked at."""
 CALENDAR_STEP_DAYS = 91
 CALENDAR_SNAPSHOTS = 4
-"""Days on which the whole base is looked at: a year before the end, and each a quarter earlier."""
+"""Days on which the whole base is looked at: a horizon before the end, and each a quarter earlier."""
 LAST_AGE = HORIZON_DAYS - 1
 """The last day of the first-year window: from its evening on, 12-month LTV is a fact."""
+MIN_COMPLETE = 200
+"""Customers with a complete window that a horizon needs."""
+SHORTER_HORIZONS = (330, 300, 270, 240, 210, 183, 150, 120, 90)
+"""Days to learn from where no year is complete."""
 
 
 def first_orders(orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:
@@ -27,31 +31,52 @@ def first_orders(orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:
     return first.sort("customer_id").collect(engine="streaming")
 
 
-def snapshot_days(first: pl.DataFrame, as_of: date) -> pl.DataFrame:
-    """The days on which each customer is looked at, all of them with a label that is over by ``as_of``.
+def longest_horizon(first: pl.DataFrame, as_of: date) -> int | None:
+    """The days of the windows that can be learnt from: a year, or less where too few years are complete.
 
     Args:
         first: ``customer_id, first_order``.
         as_of: The last day whose data may be used.
 
     Returns:
-        ``customer_id, as_of``, sorted and unique: every customer with a complete first year at
+        365 where 200 customers have a complete first year; else the longest of
+        :data:`SHORTER_HORIZONS` that is complete for 200 customers and a quarter of all; None where
+        there is none.
+    """
+    if _complete(first, as_of, HORIZON_DAYS) >= MIN_COMPLETE:
+        return HORIZON_DAYS
+    least = max(MIN_COMPLETE, first.height // 4)
+    enough = (days for days in SHORTER_HORIZONS if _complete(first, as_of, days) >= least)
+    return next(enough, None)
+
+
+def snapshot_days(first: pl.DataFrame, as_of: date, horizon: int = HORIZON_DAYS) -> pl.DataFrame:
+    """The days on which each customer is looked at, all of them with a label that is over by ``as_of``.
+
+    Args:
+        first: ``customer_id, first_order``.
+        as_of: The last day whose data may be used.
+        horizon: Days of the windows.
+
+    Returns:
+        ``customer_id, as_of``, sorted and unique: every customer with a complete window at
         :data:`AGES`, and everybody known on each of the calendar days.
     """
-    complete = first.filter(pl.col("first_order") <= as_of - timedelta(days=LAST_AGE))
+    complete = first.filter(pl.col("first_order") <= as_of - timedelta(days=horizon - 1))
     days = [
         complete.select("customer_id", (pl.col("first_order") + pl.duration(days=age)).alias("as_of"))
         for age in AGES
+        if age < horizon - 1
     ]
-    for day in calendar_days(first, as_of):
+    for day in calendar_days(first, as_of, horizon):
         known = first.filter(pl.col("first_order") <= day)
         days.append(known.select("customer_id", pl.lit(day).alias("as_of")))
     return pl.concat(days).unique().sort("customer_id", "as_of")
 
 
-def calendar_days(first: pl.DataFrame, as_of: date) -> list[date]:
-    """Days with a complete following year by ``as_of`` and some base before them, newest first."""
-    newest = as_of - timedelta(days=HORIZON_DAYS)
+def calendar_days(first: pl.DataFrame, as_of: date, horizon: int = HORIZON_DAYS) -> list[date]:
+    """Days with a complete following window by ``as_of`` and some base before them, newest first."""
+    newest = as_of - timedelta(days=horizon)
     days = [newest - timedelta(days=CALENDAR_STEP_DAYS * step) for step in range(CALENDAR_SNAPSHOTS)]
     counts = {day: first.filter(pl.col("first_order") <= day).height for day in days}
     least = max(1, counts[newest] // 5)
@@ -59,7 +84,11 @@ def calendar_days(first: pl.DataFrame, as_of: date) -> list[date]:
 
 
 def training_rows(
-    orders: pl.LazyFrame, days: pl.DataFrame, as_of: date, activity: pl.LazyFrame | None = None
+    orders: pl.LazyFrame,
+    days: pl.DataFrame,
+    as_of: date,
+    activity: pl.LazyFrame | None = None,
+    horizon: int = HORIZON_DAYS,
 ) -> pl.DataFrame:
     """Features of each snapshot and, beside them, what happened afterwards.
 
@@ -68,39 +97,64 @@ def training_rows(
         days: ``customer_id, as_of`` of the snapshots.
         as_of: The last day whose data may be used; a label that reaches beyond it is null.
         activity: As in :func:`customer_features`.
+        horizon: Days of the windows.
 
     Returns:
-        The features and ``remaining_minor`` (net revenue from the day after the snapshot to the end of
-        the first year), ``next_12m_minor`` and ``orders_again`` (net revenue, and whether there is any
-        order, in the 365 days after the snapshot); sorted by customer and day.
+        The features with the columns of :func:`labels`; sorted by customer and day.
     """
     features = customer_features(orders, days.lazy(), activity).collect(engine="streaming")
+    after = labels(orders, features, as_of, horizon)
     keys = ["customer_id", "as_of"]
+    return features.join(after, on=keys, how="left", maintain_order="left").sort(keys)
+
+
+def labels(
+    orders: pl.LazyFrame, days: pl.DataFrame, as_of: date, horizon: int = HORIZON_DAYS
+) -> pl.DataFrame:
+    """What happened after each snapshot.
+
+    Args:
+        orders: The orders table.
+        days: ``customer_id, as_of, first_order, age_days`` of the snapshots.
+        as_of: The last day whose data may be used; a label that reaches beyond it is null.
+        horizon: Days of the windows.
+
+    Returns:
+        ``customer_id, as_of``; ``remaining_minor`` and ``orders_remaining`` (net revenue, and whether
+        there is any order, from the day after the snapshot to the end of the customer's first
+        ``horizon`` days); ``next_12m_minor`` and ``orders_again`` (the same in the ``horizon`` days
+        after the snapshot).
+    """
+    keys = ["customer_id", "as_of"]
+    snapshots = days.select(*keys, "first_order", "age_days")
     after = (
         orders.filter(pl.col("order_date") <= as_of)
-        .join(features.lazy().select(*keys, "first_order"), on="customer_id")
+        .select("customer_id", "order_date", "kind", "amount_minor")
+        .join(snapshots.lazy(), on="customer_id")
         .filter(pl.col("order_date") > pl.col("as_of"))
     )
-    amount, ordered = pl.col("amount_minor"), pl.col("order_date")
-    first_year = ordered <= pl.col("first_order") + pl.duration(days=LAST_AGE)
-    next_year = ordered <= pl.col("as_of") + pl.duration(days=HORIZON_DAYS)
-    labels = after.group_by(keys).agg(
-        pl.when(first_year).then(amount).otherwise(0).sum().alias("remaining_minor"),
-        pl.when(next_year).then(amount).otherwise(0).sum().alias("next_12m_minor"),
-        (next_year & (pl.col("kind") == "order")).any().alias("orders_again"),
+    amount, ordered, is_order = pl.col("amount_minor"), pl.col("order_date"), pl.col("kind") == "order"
+    first_window = ordered <= pl.col("first_order") + pl.duration(days=horizon - 1)
+    next_window = ordered <= pl.col("as_of") + pl.duration(days=horizon)
+    found = after.group_by(keys).agg(
+        pl.when(first_window).then(amount).otherwise(0).sum().alias("remaining_minor"),
+        (first_window & is_order).any().alias("orders_remaining"),
+        pl.when(next_window).then(amount).otherwise(0).sum().alias("next_12m_minor"),
+        (next_window & is_order).any().alias("orders_again"),
     )
-    first_year_over = pl.col("first_order") + pl.duration(days=LAST_AGE) <= as_of
-    next_year_over = pl.col("as_of") + pl.duration(days=HORIZON_DAYS) <= as_of
-    predictable = first_year_over & (pl.col("age_days") < LAST_AGE)
+    over = pl.col("first_order") + pl.duration(days=horizon - 1) <= as_of
+    predictable = over & (pl.col("age_days") < horizon - 1)
+    next_over = pl.col("as_of") + pl.duration(days=horizon) <= as_of
     return (
-        features.join(labels.collect(engine="streaming"), on=keys, how="left")
-        .with_columns(
+        snapshots.join(found.collect(engine="streaming"), on=keys, how="left", maintain_order="left")
+        .select(
+            *keys,
             pl.when(predictable).then(pl.col("remaining_minor").fill_null(0)),
-            pl.when(next_year_over).then(pl.col("next_12m_minor").fill_null(0)),
-            pl.when(next_year_over).then(pl.col("orders_again").fill_null(value=False)),
+            pl.when(predictable).then(pl.col("orders_remaining").fill_null(value=False)),
+            pl.when(next_over).then(pl.col("next_12m_minor").fill_null(0)),
+            pl.when(next_over).then(pl.col("orders_again").fill_null(value=False)),
         )
-        .sort(keys)
-    )
+    )  # fmt: skip
 
 
 def folds(customer_ids: pl.Series, count: int, seed: int) -> pl.Series:
@@ -111,3 +165,7 @@ def folds(customer_ids: pl.Series, count: int, seed: int) -> pl.Series:
         for customer in distinct.to_list()
     ]
     return customer_ids.replace_strict(distinct, pl.Series(numbers, dtype=pl.Int64), return_dtype=pl.Int64)
+
+
+def _complete(first: pl.DataFrame, as_of: date, horizon: int) -> int:
+    return first.filter(pl.col("first_order") <= as_of - timedelta(days=horizon - 1)).height

@@ -1,0 +1,174 @@
+"""What held-out outlooks teach: levels, probabilities, the distribution; and the table they are judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from audience_pipeline.ltv.boosters import SHRINKS, tweedie_deviance
+from audience_pipeline.ltv.calibration import AGE_BUCKETS, Level, Odds, age_bucket, winsorised
+from audience_pipeline.ltv.distribution import Distribution, Forecast, held_out
+from audience_pipeline.ltv.held import HELD_SCHEMA, HeldOut
+from audience_pipeline.ltv.matrix import Bools, Floats, Ints
+from audience_pipeline.ltv.model import Calibration
+from audience_pipeline.ltv.outlook import Outlook
+from audience_pipeline.ltv.rows import FOLDS, Rows
+from audience_pipeline.ltv.snapshots import AGES
+
+_LEAST_ROWS = 400
+"""An age bucket with fewer rows shares the level of all ages."""
+_MOST_ROWS = 120_000
+"""More rows than these are sampled by customer for the distribution."""
+_MAJOR = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Held-out forecasts, calibrated by the other folds; money in minor units."""
+
+    remaining: Floats
+    """Expected net revenue in the window of each row."""
+    repeat: Floats
+    """Probability of an order in the next year, of each row of that window."""
+    forecast: Forecast
+    """Of the rows of the first window, in their order."""
+
+
+def calibrate(rows: Rows, outlook: Outlook, newest: date) -> tuple[Calibration, Distribution, Forecasts]:
+    """Fit the calibration and the distribution, and the held-out forecasts that they give.
+
+    Args:
+        rows: Training rows.
+        outlook: Of each row, by models that never saw its customer.
+        newest: The newest day with a complete following window: the level of the next year is its.
+    """
+    on_newest = ~rows.first_window & rows.on(newest)
+    calibration = _fit(rows, outlook, on_newest, np.ones(len(rows), dtype=bool))
+    calibrated, repeat = np.zeros(len(rows)), np.zeros(len(rows))
+    again = np.zeros(len(rows))
+    bucket = age_bucket(rows.age)
+    for number in range(FOLDS):
+        out = rows.fold == number
+        if not out.any():
+            continue
+        others = _fit(rows, outlook, on_newest, ~out)
+        first, later = out & rows.first_window, out & ~rows.first_window
+        calibrated[first] = others.remaining(outlook.take(first), bucket[first])
+        calibrated[later] = others.next_year(outlook.take(later))
+        repeat[later] = others.repeat.applied(outlook.again[later], bucket[later])
+        again[first] = others.again.applied(outlook.again[first], bucket[first])
+    first = rows.first_window
+    observed = rows.customers.first_year[rows.snapshot]
+    prospects = calibration.prospects(outlook.take(first), observed[first], bucket[first])
+    sampled = _sampled(rows, first)[first]
+    distribution = Distribution.fit(
+        prospects.take(sampled),
+        rows.spent[first][sampled],
+        rows.ordered[first][sampled],
+        rows.fold[first][sampled],
+    )
+    forecast = held_out(prospects, rows.spent[first], rows.ordered[first], rows.fold[first])
+    return calibration, distribution, Forecasts(calibrated, repeat, forecast)
+
+
+def _sampled(rows: Rows, first: Bools) -> Bools:
+    share = min(1.0, _MOST_ROWS / max(int(first.sum()), 1))
+    inside: Bools = rows.part < max(int(100 * share), 1)
+    return inside
+
+
+def _fit(rows: Rows, outlook: Outlook, on_newest: Bools, inside: Bools) -> Calibration:
+    first, next_year = rows.first_window & inside, on_newest & inside
+    bucket = age_bucket(rows.age)
+    weight, next_weight = _weight(rows, outlook, first), _weight(rows, outlook, next_year)
+    return Calibration(
+        first_year=_levels(rows, outlook, first, weight),
+        first_year_weight=weight,
+        next_12m_weight=next_weight,
+        next_12m=Level.fit(outlook.take(next_year).blended(next_weight), rows.spent[next_year]),
+        again=Odds.fit(outlook.again[first], rows.ordered[first], bucket[first]),
+        repeat=Odds.fit(outlook.again[next_year], rows.ordered[next_year], bucket[next_year]),
+    )
+
+
+def _weight(rows: Rows, outlook: Outlook, inside: Bools) -> float:
+    """Share of the Tweedie trees with the least deviance, levels made equal first."""
+    if not inside.any():
+        return 0.5
+    spent = np.maximum(winsorised(rows.spent[inside]), 0.0)
+    some = outlook.take(inside)
+    losses = []
+    for weight in SHRINKS:
+        blended = np.maximum(some.blended(weight), 1e-6)
+        losses.append(tweedie_deviance(spent, blended * max(spent.sum() / blended.sum(), 1e-6)))
+    return SHRINKS[int(np.argmin(losses))]
+
+
+def _levels(rows: Rows, outlook: Outlook, first: Bools, weight: float) -> tuple[Level, ...]:
+    blended = outlook.blended(weight)
+    bucket = age_bucket(rows.age)
+    levels = []
+    for number in range(AGE_BUCKETS):
+        inside = first & (bucket == number)
+        if inside.sum() < _LEAST_ROWS:
+            inside = first
+        levels.append(Level.fit(blended[inside], rows.spent[inside]))
+    return tuple(levels)
+
+
+def held_tables(rows: Rows, outlook: Outlook, forecasts: Forecasts, newest: date, horizon: int) -> HeldOut:
+    """Both tables of held-out predictions."""
+    first = np.flatnonzero(rows.first_window)
+    forecast = forecasts.forecast
+    ltv = _table(rows, first, outlook, forecasts, horizon).with_columns(
+        pl.Series("likely", forecast.likely * _MAJOR),
+        pl.Series("p10", forecast.p10 * _MAJOR),
+        pl.Series("p90", forecast.p90 * _MAJOR),
+        pl.Series("within_30_probability", forecast.within_30),
+    )
+    later = np.flatnonzero(~rows.first_window & rows.on(newest))
+    next_12m = _table(rows, later, outlook, forecasts, horizon).with_columns(
+        pl.Series("repeat_probability", forecasts.repeat[later]), pl.Series("repeated", rows.ordered[later])
+    )
+    return HeldOut(
+        ltv=ltv.filter(pl.col("age_days").is_in(AGES)).select(HELD_SCHEMA.names()),
+        next_12m=next_12m.select(HELD_SCHEMA.names()),
+    )
+
+
+def _table(rows: Rows, at: Ints, outlook: Outlook, forecasts: Forecasts, horizon: int) -> pl.DataFrame:
+    some = rows.take(at)
+    first_window = bool(some.first_window.all()) and len(some) > 0
+    in_window = some.column("first_year_minor") if first_window else np.zeros(len(some))
+    actual = in_window + some.actual
+    money = {
+        "observed_value": in_window if first_window else some.column("observed_minor"),
+        "last_12m": some.column("net_365d_minor"),
+        "purchase_model": in_window + outlook.purchase[at],
+        "global_mean": _mean_of_others(some, actual),
+        "predicted": in_window + forecasts.remaining[at],
+        "actual": actual,
+    }
+    table = some.frame[some.snapshot].select("customer_id", "as_of", "first_order", "age_days", "orders")
+    table = table.with_columns(
+        *(pl.Series(name, values * _MAJOR) for name, values in money.items()),
+        pl.lit(horizon, dtype=pl.Int64).alias("days"),
+    )
+    return table.with_columns(
+        pl.lit(None, dtype).alias(name) for name, dtype in HELD_SCHEMA.items() if name not in table.columns
+    ).cast({name: dtype for name, dtype in HELD_SCHEMA.items() if name in table.columns})  # fmt: skip
+
+
+def _mean_of_others(rows: Rows, actual: Floats) -> Floats:
+    """Mean of the other folds at the same age (first window) or of all (next year)."""
+    mean = np.zeros(len(actual))
+    age = rows.age if len(rows) and rows.first_window.all() else np.zeros(len(actual))
+    for number in np.unique(rows.fold):
+        for value in np.unique(age):
+            out = (rows.fold == number) & (age == value)
+            others = (rows.fold != number) & (age == value)
+            mean[out] = actual[others].mean() if others.any() else actual.mean()
+    return mean

@@ -1,0 +1,138 @@
+"""Training rows as arrays: a customer as of a day, a window after it, and what happened in the window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from audience_pipeline.ltv.matrix import Bools, Customers, Encoder, Floats, Ints
+from audience_pipeline.ltv.snapshots import folds
+
+FOLDS = 3
+PARTS = 100
+UNSEEN_DAYS = 90
+"""Customers first seen so soon after the data begin have probably bought before."""
+_KEPT = ("customer_id", "as_of", "first_order", "age_days", "orders", "observed_minor", "net_365d_minor",
+         "first_year_minor")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One row for each snapshot and window; money in minor units."""
+
+    frame: pl.DataFrame
+    """Who and when, with what was spent by then; one row for each snapshot."""
+    customers: Customers
+    """The features of each snapshot."""
+    snapshot: Ints
+    """Position of each row's snapshot."""
+    first_window: Bools
+    """Whether the row's window ends with the customer's first year, or else is a year from the snapshot."""
+    days: Floats
+    """Length of the window."""
+    spent: Floats
+    """Net revenue in the window with giant orders set to a typical one: what models learn."""
+    actual: Floats
+    """Net revenue in the window as it was: what they are measured by."""
+    ordered: Bools
+    """Whether there was an order in the window."""
+    fold: Ints
+    part: Ints
+    """0 to 99 by customer: bags, and the inner parts of category effects."""
+
+    def __len__(self) -> int:
+        return len(self.snapshot)
+
+    def take(self, rows: Any) -> Rows:
+        """Some of the rows; the snapshots stay."""
+        return Rows(
+            self.frame, self.customers, self.snapshot[rows], self.first_window[rows], self.days[rows],
+            self.spent[rows], self.actual[rows], self.ordered[rows], self.fold[rows], self.part[rows],
+        )  # fmt: skip
+
+    def column(self, name: str) -> Floats:
+        """A number of the frame for each row."""
+        return self.frame[name].cast(pl.Float64).to_numpy()[self.snapshot]
+
+    @property
+    def age(self) -> Floats:
+        """Days since the first order, at the snapshot."""
+        return self.customers.age[self.snapshot]
+
+    def on(self, day: date) -> Bools:
+        """Rows whose snapshot is of that day."""
+        return (self.frame["as_of"] == day).to_numpy()[self.snapshot]
+
+
+def build_rows(
+    features: pl.DataFrame,
+    tamed: pl.DataFrame,
+    actual: pl.DataFrame,
+    encoder: Encoder,
+    horizon: int,
+    fresh_from: date | None,
+    seed: int,
+) -> Rows:
+    """Both windows of each snapshot, where they are over.
+
+    Args:
+        features: Of the snapshots, sorted by ``customer_id, as_of``.
+        tamed: ``snapshots.labels`` of orders without giant ones, in the same order.
+        actual: ``snapshots.labels`` of the orders as they were, in the same order.
+        encoder: Knows the levels of the categories.
+        horizon: Days of the windows.
+        fresh_from: Customers first seen earlier have no known first order; None if all are new.
+        seed: Of the folds.
+    """
+    frame = features.select(_KEPT)
+    fold = folds(frame["customer_id"], FOLDS, seed).to_numpy()
+    part = folds(frame["customer_id"], PARTS, seed + 1).to_numpy()
+    new = np.ones(frame.height, dtype=bool)
+    if fresh_from is not None:
+        new = (frame["first_order"] >= fresh_from).to_numpy()
+    customers = encoder.customers(features)
+    pieces = []
+    for first_window, label, ordered in (
+        (True, "remaining_minor", "orders_remaining"),
+        (False, "next_12m_minor", "orders_again"),
+    ):
+        known = tamed[label].is_not_null().to_numpy() & (new if first_window else True)
+        at = np.flatnonzero(known)
+        days = horizon - 1.0 - customers.age[at] if first_window else np.full(len(at), float(horizon))
+        pieces.append(
+            (
+                at,
+                np.full(len(at), first_window),
+                days,
+                tamed[label].cast(pl.Float64).to_numpy()[at],
+                actual[label].cast(pl.Float64).to_numpy()[at],
+                tamed[ordered].fill_null(value=False).to_numpy()[at],
+            )
+        )
+    snapshot, first, days, spent, real, again = (
+        np.concatenate([piece[number] for piece in pieces]) for number in range(6)
+    )
+    return Rows(frame, customers, snapshot, first, days, spent, real, again, fold[snapshot], part[snapshot])
+
+
+def fresh_from(first: pl.DataFrame, complete_by: date) -> date | None:
+    """Since when a customer's first order in the data is its first order, where that can be told.
+
+    A file that begins in the middle of a shop's life shows old customers as new in its first weeks.
+    None where there would be too few others (a file of one cohort).
+
+    Args:
+        first: ``customer_id, first_order``.
+        complete_by: Customers first seen by this day have a complete window.
+    """
+    oldest: date | None = first["first_order"].min()  # type: ignore[assignment]
+    if oldest is None:
+        return None
+    begin = oldest + timedelta(days=UNSEEN_DAYS)
+    complete = first.filter(pl.col("first_order") <= complete_by)
+    fresh = complete.filter(pl.col("first_order") >= begin).height
+    return begin if fresh >= max(200, complete.height // 2) else None
