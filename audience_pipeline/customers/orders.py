@@ -19,7 +19,6 @@ from audience_pipeline.customers.arrays import (
     ranks,
     running,
     starts,
-    whole,
 )
 
 ORDERS_SCHEMA = pl.Schema(
@@ -50,7 +49,28 @@ MOST_UNITS = 1_000_000_000
 """A line of more pieces has no credible quantity, and no sum of them may overflow."""
 
 _KINDS = pl.Series(["order", "return"])
-_READ = ("customer_id", "order_id", "transaction_date", "amount_minor", "product_category", "channel")
+_READ = (
+    pl.col("customer_id", "order_id", "transaction_date", "amount_minor", "product_category", "channel"),
+    pl.col("transaction_date").to_physical().cast(pl.Int64).alias("day"),
+    (pl.col("amount_minor") < 0).cast(pl.Int64).alias("is_return"),
+    pl.col("transaction_at").dt.hour().cast(pl.Int64).fill_null(int(ABOVE)).alias("hour"),
+)
+
+
+def _with_known(values: pl.Expr, name: str) -> tuple[pl.Expr, pl.Expr]:
+    return values.fill_null(0).alias(name), values.is_not_null().cast(pl.Int64).alias(f"{name}_known")
+
+
+def _no(name: str) -> tuple[pl.Expr, pl.Expr]:
+    return pl.lit(0, dtype=pl.Int64).alias(name), pl.lit(0, dtype=pl.Int64).alias(f"{name}_known")
+
+
+_PIECES = pl.col("quantity").abs()
+_UNITS = _with_known(
+    pl.when(_PIECES <= MOST_UNITS).then((_PIECES * 1000).cast(pl.Int64)),
+    "units_milli",
+)
+_DISCOUNT = _with_known(pl.col("discount_minor"), "discount_minor")
 
 
 def orders(transactions: pl.LazyFrame) -> pl.LazyFrame:
@@ -68,14 +88,10 @@ def orders(transactions: pl.LazyFrame) -> pl.LazyFrame:
         the lines that have them, null where none does.
     """
     given = transactions.collect_schema()
-    unknown = pl.lit(None, dtype=pl.Int64)
-    units = pl.col("quantity").abs()
-    credible = pl.when(units <= MOST_UNITS).then((units * 1000).cast(pl.Int64))
     lines = transactions.filter(pl.col("amount_minor") != 0).select(
         *_READ,
-        pl.col("transaction_at").dt.hour().alias("hour"),
-        (credible if "quantity" in given else unknown).alias("units_milli"),
-        (pl.col("discount_minor") if "discount_minor" in given else unknown).alias("discount_minor"),
+        *(_UNITS if "quantity" in given else _no("units_milli")),
+        *(_DISCOUNT if "discount_minor" in given else _no("discount_minor")),
     )
     return lines.map_batches(_in_parts, schema=ORDERS_SCHEMA)
 
@@ -102,8 +118,8 @@ def _in_parts(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _orders(lines: pl.DataFrame) -> pl.DataFrame:
     """Orders of some customers, all of whose lines are given."""
-    amount, day = whole(lines["amount_minor"]), whole(lines["transaction_date"].to_physical())
-    customer, is_return = Numbers()(lines["customer_id"]), (amount < 0).astype(np.int64)
+    amount, day, is_return = (lines[name].to_numpy() for name in ("amount_minor", "day", "is_return"))
+    customer = Numbers()(lines["customer_id"])
     order = ordered(customer, day, is_return)
     order = order[~_before_first_order(customer[order], day[order], is_return[order])]
     if not len(order):
@@ -118,18 +134,18 @@ def _orders(lines: pl.DataFrame) -> pl.DataFrame:
 
     def total(name: str) -> pl.Series:
         """Sum over the lines that have a value; null where none has."""
-        known = by_runs(np.maximum, whole(lines[name].is_not_null())[order], begins)
-        return nullable(by_runs(np.add, whole(lines[name])[order], begins), known > 0)
+        known = by_runs(np.maximum, lines[f"{name}_known"].to_numpy()[order], begins)
+        return nullable(by_runs(np.add, lines[name].to_numpy()[order], begins), known > 0)
 
-    hour = by_runs(np.minimum, whole(lines["hour"], int(ABOVE))[order], begins)
+    hour = by_runs(np.minimum, lines["hour"].to_numpy()[order], begins)
     channel = np.where(channel < 0, ABOVE, channel)[order]
     chosen, top_category = _categories(categories, category[order], amount[order], keys, begins)
     first = order[begins]
     columns = {
-        "customer_id": lines["customer_id"].gather(first),
-        "order_id": lines["order_id"].gather(first),
-        "order_date": lines["transaction_date"].gather(first),
-        "kind": _KINDS.gather(is_return[first]),
+        "customer_id": lines["customer_id"][first],
+        "order_id": lines["order_id"][first],
+        "order_date": lines["transaction_date"][first],
+        "kind": _KINDS[is_return[first]],
         "amount_minor": pl.Series(by_runs(np.add, amount[order], begins)),
         "lines": pl.Series(np.diff(np.append(begins, len(order)))),
         "hour": nullable(hour, hour < ABOVE),
@@ -139,7 +155,11 @@ def _orders(lines: pl.DataFrame) -> pl.DataFrame:
         "units_milli": total("units_milli"),
         "discount_minor": total("discount_minor"),
     }
-    table = pl.DataFrame([columns[name].cast(dtype).alias(name) for name, dtype in ORDERS_SCHEMA.items()])
+    table = (
+        columns["customer_id"]
+        .to_frame()
+        .hstack([columns[name].cast(dtype).alias(name) for name, dtype in ORDERS_SCHEMA.items()][1:])
+    )
     if table["order_id"].null_count():
         table = table.with_columns(pl.col("order_id").fill_null(_day_as_text("order_date")))
     return table
@@ -160,7 +180,7 @@ def _order_numbers(order_id: pl.Series, order: Ints, keys: list[Ints]) -> Ints:
     number = np.zeros(len(order), dtype=np.int64)
     several = np.flatnonzero(np.repeat(count > 1, count))
     if len(several):
-        ids = order_id.gather(order[several])
+        ids = order_id[order[several]]
         if ids.null_count():
             days = pl.Series("day", keys[1][several], dtype=pl.Int32).cast(pl.Date).to_frame()
             ids = days.select(pl.coalesce(ids, _day_as_text("day"))).to_series()

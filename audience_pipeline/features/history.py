@@ -126,7 +126,8 @@ class Purchases:
 
     def value_of_latest(self, begin: Ints, end: Ints) -> Ints:
         """Value of the order begun last; of several on one day, of the greatest."""
-        return self.values[greatest(self.latest, begin, end) & _LOW]
+        found: Ints = self.values[greatest(self.latest, begin, end) & _LOW]
+        return found
 
     def sum_of_squares(self, begin: Ints, end: Ints) -> pl.Series:
         """Of order values: Int128."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from typing import Literal
 
 import polars as pl
 
+from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv import quintiles
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
@@ -85,6 +87,47 @@ def score(
     else:
         quintile = quintiles.by_cut_points(scored["predicted_ltv"], model.cuts)
     return scored.with_columns(quintile.alias("ltv_quintile")).select(PREDICTIONS_SCHEMA.names())
+
+
+def score_in_parts(
+    model: LtvModel,
+    parts: Iterable[pl.DataFrame],
+    *,
+    as_of: date,
+    model_version: str,
+    observe_days: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> pl.DataFrame:
+    """Predictions of the whole base, in memory for one part and the predictions.
+
+    Args:
+        model: What predicts.
+        parts: Orders of some customers after others, as made by ``customers.parts``.
+        as_of: The last day that may be seen.
+        model_version: Stated beside each prediction.
+        observe_days: Score each customer as it stood so many days after its first order instead.
+        progress: Told the customers scored so far.
+
+    Returns:
+        :data:`PREDICTIONS_SCHEMA`, sorted by customer, the quintiles being those of the whole base.
+    """
+    scored, customers = [PREDICTIONS_SCHEMA.to_frame()], 0
+    for orders in parts:
+        seen: date | pl.LazyFrame = as_of
+        if observe_days is not None:
+            bought = orders.lazy().filter(pl.col("kind") == "order").group_by("customer_id")
+            first = pl.col("order_date").min()
+            seen = bought.agg((first + pl.duration(days=observe_days)).alias("as_of"))
+        features = customer_features(orders.lazy(), seen).collect().sort("customer_id")
+        part = score(
+            model, features, prediction_date=as_of, model_version=model_version, quintile_by="cut_points"
+        )
+        scored.append(part.with_columns(features["as_of"].alias("prediction_date")))
+        customers += part.height
+        if progress is not None:
+            progress(customers)
+    table = pl.concat(scored).sort("customer_id")
+    return table.with_columns(quintiles.ranked(table).alias("ltv_quintile"))
 
 
 def actuals(predictions: pl.DataFrame | pl.LazyFrame, orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:

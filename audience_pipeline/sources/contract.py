@@ -97,6 +97,7 @@ CONTRACTS: Mapping[Kind, Contract] = {
             Column("quantity", "number", "Pieces", "2"),
             Column("currency", "code", "ISO 4217 code of the amount's currency", "EUR"),
             Column("channel", "text", "Where the sale came from", "paid_search"),
+            Column("discount", "amount", "What the line was reduced by, 0 or more; empty is none", "12.99"),
         ),
         day="transaction_date",
         lost={"product_category": "category preferences, and segments and audiences by category"},
@@ -204,6 +205,7 @@ LANDED: Mapping[Kind, pl.Schema] = {
             "quantity": pl.Decimal(18, 3),
             "currency": _TEXT,
             "channel": _TEXT,
+            "discount_minor": pl.Int64(),
         }
     ),
     Kind.CRM: pl.Schema(

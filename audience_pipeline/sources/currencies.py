@@ -146,9 +146,12 @@ def convert(connection: Any, staged: str, target: Path, money: Money, rates_file
             f"add a line {day.isoformat()},{code},<what one {code} is worth in {money.currency}>",
             field="currency",
         )
+    converted = ", ".join(
+        f"CASE WHEN r.rate IS NULL THEN s.{name} ELSE "
+        f"try_cast(round(CAST(s.{name} AS DECIMAL(18, 0)) * r.rate) AS BIGINT) END AS {name}"
+        for name in ("amount_minor", "discount_minor")
+    )
     connection.execute(
-        "COPY (SELECT s.* REPLACE (CASE WHEN r.rate IS NULL THEN s.amount_minor ELSE "
-        "try_cast(round(CAST(s.amount_minor AS DECIMAL(18, 0)) * r.rate) AS BIGINT) END AS amount_minor) "
-        f"{rated} ORDER BY s.row) TO ? (FORMAT parquet)",
+        f"COPY (SELECT s.* REPLACE ({converted}) {rated} ORDER BY s.row) TO ? (FORMAT parquet)",
         [str(target)],
     )

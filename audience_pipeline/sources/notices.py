@@ -89,6 +89,7 @@ def _flagged(connection: Any, staged: Staged, good: str) -> Iterator[str]:
     sentences = {
         "rounded": ("amount", f"with more than {MINOR_DIGITS} decimals, rounded half away from zero"),
         "quantity": ("quantity", "that is no number, left out"),
+        "discount": ("discount", "other than an amount of 0 or more, left out"),
         "birth_date": ("birth_date", "without a year of four digits, left out"),
     }
     for flag in staged.plan.flags:

@@ -48,7 +48,7 @@ def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -
     flags, ``contact_<name>``, ``blank`` and, for transactions, ``whole_line``.
     """
     build: dict[Kind, Callable[[], _Parts]] = {
-        Kind.TRANSACTIONS: lambda: _transactions(options, facts),
+        Kind.TRANSACTIONS: lambda: _transactions(options, facts, discounts="discount" in table.columns),
         Kind.CRM: lambda: _crm(options, facts),
         Kind.WEB: lambda: _web(options, facts),
         Kind.ENGAGEMENT: lambda: _engagement(options, facts),
@@ -107,9 +107,12 @@ def _is_contact(name: str, patterns: ContactPatterns) -> str:
     )
 
 
-def _transactions(options: ReadOptions, facts: ShopFacts) -> _Parts:
+def _transactions(options: ReadOptions, facts: ShopFacts, *, discounts: bool) -> _Parts:
     when = moment("transaction_date", "at_", options, facts, required=True)
     value = amounts.amount("transaction_amount", "plain_", "minor_", options)
+    reduced = amounts.amount("discount", "plain_discount_", "discount_", options)
+    credible = f"discount_ BETWEEN 0 AND {amounts.LIMIT_MINOR}"
+    none = "WHEN discount IS NULL THEN 0 " if discounts else ""
     return _Parts(
         columns={
             "customer_id": _identifier("customer_id"),
@@ -121,6 +124,7 @@ def _transactions(options: ReadOptions, facts: ShopFacts) -> _Parts:
             "quantity": "quantity_",
             "currency": f"CASE WHEN {_IS_CODE} THEN upper(currency) END",
             "channel": "channel",
+            "discount_minor": f"CASE {none}WHEN {credible} THEN discount_ END",
         },
         faults={
             "customer_id": _given("customer_id"),
@@ -128,15 +132,21 @@ def _transactions(options: ReadOptions, facts: ShopFacts) -> _Parts:
             "transaction_amount": value.fault,
             "currency": f"CASE WHEN currency IS NULL OR {_IS_CODE} THEN 0 ELSE {Fault.NOT_A_CURRENCY} END",
         },
-        prepared={"plain_": amounts.plain("transaction_amount", options), "at_": when.at},
+        prepared={
+            "plain_": amounts.plain("transaction_amount", options),
+            "plain_discount_": amounts.plain("discount", options),
+            "at_": when.at,
+        },
         parsed={
             "date_fault_": when.fault,
             "minor_": value.minor,
+            "discount_": reduced.minor,
             "quantity_": f"try_cast({amounts.plain('quantity', options)} AS DECIMAL(18, 3))",
         },
         flags={
             "rounded": value.rounded,
             "quantity": "quantity IS NOT NULL AND quantity_ IS NULL",
+            "discount": f"discount IS NOT NULL AND NOT coalesce({credible}, false)",
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 
@@ -57,6 +58,8 @@ def hostile_lines() -> pl.DataFrame:
                 "product_category": draw.choice(texts),
                 "order_id": draw.choice(ids),
                 "channel": draw.choice(texts),
+                "quantity": draw.choice([None, Decimal(1), Decimal("-2.5"), Decimal(10**9), Decimal(10**12)]),
+                "discount_minor": draw.choice([None, None, 0, 1, 250, 10**14]),
                 "landing_id": "0" * 16,
             }
         )

@@ -214,6 +214,32 @@ def test_rounding_zero_amounts_and_unread_quantities_are_counted(shop):
     )
 
 
+DISCOUNTS = "customer_id,transaction_date,transaction_amount,discount\n"
+
+
+def test_an_empty_discount_is_none_and_one_that_cannot_be_is_left_out(shop):
+    report = shop.land(
+        DISCOUNTS + "c1,2025-01-02,9,1.50\nc2,2025-01-02,9,\nc3,2025-01-02,9,-1\nc4,2025-01-02,9,ten\n"
+    )
+    assert shop.rows()["discount_minor"].to_list() == [150, 0, None, None]
+    assert "2 discounts other than an amount of 0 or more, left out" in report.notices
+
+
+def test_without_the_column_no_discount_is_known(shop):
+    shop.land(PLAIN + "c1,2025-01-02,9,1\n")
+    assert shop.rows()["discount_minor"].to_list() == [None]
+
+
+def test_a_discount_in_foreign_money_is_converted_like_its_amount(shop):
+    shop.land(
+        HEADER.strip() + ",discount\nc1,2025-01-02,10,USD,1\nc2,2025-01-02,10,EUR,1\n",
+        currency="EUR",
+        rates=rates(shop),
+    )
+    assert shop.rows()["amount_minor"].to_list() == [950, 1000]
+    assert shop.rows()["discount_minor"].to_list() == [95, 100]
+
+
 def test_an_absent_category_is_said_with_what_is_lost(shop):
     report = shop.land(PLAIN + "c1,2025-01-02,1,1\n")
     assert (

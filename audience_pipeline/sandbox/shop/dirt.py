@@ -62,7 +62,8 @@ def draw_transactions(
             "customer_id",
             times(parameters, future["_second"].to_numpy()).alias("transaction_date"),
             (pl.col("_cents") * 0.01).round(2).alias("transaction_amount"),
-            *TRANSACTIONS[3:],
+            *TRANSACTIONS[3:-1],
+            (pl.col("_discount") * 0.01).round(2).alias("discount"),
         ),
     )
 
@@ -70,7 +71,7 @@ def draw_transactions(
 def _frame(
     parameters: ShopParameters, latent: Latent, orders: Orders, lines: Lines, row: Ints
 ) -> pl.DataFrame:
-    """Those lines, with ``number``, ``_second`` and ``_cents``."""
+    """Those lines, with ``number``, ``_second``, ``_cents`` and ``_discount``."""
     order = lines.order[row]
     number = latent.number[orders.customer[order]]
     return pl.DataFrame(
@@ -84,6 +85,7 @@ def _frame(
             "quantity": lines.quantity[row],
             "currency": pl.Series([parameters.currency], dtype=pl.String).new_from_index(0, len(row)),
             "channel": pick(CHANNELS, lines.order_channel[order]),
+            "_discount": lines.discount[row],
         }
     )
 
@@ -105,6 +107,7 @@ def _unseen_returns(parameters: ShopParameters, draw: np.random.Generator, laten
             "quantity": np.full(size, -1),
             "currency": pl.Series([parameters.currency], dtype=pl.String).new_from_index(0, size),
             "channel": pick(CHANNELS, latent.channel[customer]),
+            "_discount": np.zeros(size, dtype=np.int64),
             "_fault": np.full(size, UNSEEN_RETURN),
             "_bad": np.zeros(size, dtype=np.int64),
         }
@@ -113,13 +116,6 @@ def _unseen_returns(parameters: ShopParameters, draw: np.random.Generator, laten
 
 def _written(parameters: ShopParameters, history: pl.DataFrame) -> pl.DataFrame:
     """History as text, damaged where it is faulty, with the repeated day at the end."""
-    cents = pl.col("_cents")
-    euros = (
-        pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-        + (cents.abs() // 100).cast(pl.String)
-        + "."
-        + (cents.abs() % 100).cast(pl.String).str.zfill(2)
-    )
     at = moments(parameters, history["_second"].to_numpy())
     text = history.select(
         "number",
@@ -130,14 +126,15 @@ def _written(parameters: ShopParameters, history: pl.DataFrame) -> pl.DataFrame:
         .alias("transaction_date"),
         pl.when(pl.col("_fault") == BAD_AMOUNT)
         .then(pick(_UNREADABLE, history["_bad"].to_numpy()))
-        .otherwise(euros)
+        .otherwise(_major("_cents"))
         .alias("transaction_amount"),
         "product_category",
         pl.when(pl.col("_fault") == WITHOUT_CUSTOMER)
         .then("G" + pl.col("order_id"))
         .otherwise("order_id")
         .alias("order_id"),
-        *TRANSACTIONS[5:],
+        *TRANSACTIONS[5:-1],
+        _major("_discount").alias("discount"),
         "_fault",
         pl.lit(value=False).alias("_again"),
     )
@@ -146,3 +143,14 @@ def _written(parameters: ShopParameters, history: pl.DataFrame) -> pl.DataFrame:
     first = (parameters.repeated_day - parameters.first_day) // timedelta(days=1) * 86_400
     again = history["_second"].is_between(first, first + 86_399) & (text["_fault"] != BAD_DATE)
     return pl.concat([text, text.filter(again).with_columns(_again=pl.lit(value=True))])
+
+
+def _major(name: str) -> pl.Expr:
+    """Cents as text with a point."""
+    cents = pl.col(name)
+    return (
+        pl.when(cents < 0).then(pl.lit("-")).otherwise(pl.lit(""))
+        + (cents.abs() // 100).cast(pl.String)
+        + "."
+        + (cents.abs() % 100).cast(pl.String).str.zfill(2)
+    )

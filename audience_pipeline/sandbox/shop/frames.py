@@ -11,7 +11,7 @@ from audience_pipeline.sandbox.shop.parameters import ShopParameters
 
 TRANSACTIONS = (
     "customer_id", "transaction_date", "transaction_amount", "product_category", "order_id", "quantity",
-    "currency", "channel",
+    "currency", "channel", "discount",
 )  # fmt: skip
 CRM = (
     "customer_id", "email", "phone", "first_name", "last_name", "country", "postal_code", "city", "state",

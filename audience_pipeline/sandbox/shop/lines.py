@@ -33,6 +33,8 @@ class Lines:
     """Per order, not per line."""
     discounted: Bools
     """Per order, not per line."""
+    discount: Ints
+    """Minor units that the line was reduced by; 0 for a return."""
 
 
 def draw_lines(parameters: ShopParameters, block: int, latent: Latent, orders: Orders) -> Lines:
@@ -50,6 +52,7 @@ def draw_lines(parameters: ShopParameters, block: int, latent: Latent, orders: O
 
     order = np.repeat(np.arange(size), count)
     amount = _split(cents, count, order, draw.standard_gamma(3.0, len(order)))
+    reduction = np.rint(amount * (percent / (1.0 - percent))[order]).astype(np.int64)
     category = categories(latent, who[order], draw.random(len(order)))
     business = latent.business[who][order]
     quantity = 1 + draw.poisson(np.where(business, 30.0, 0.25))
@@ -81,6 +84,7 @@ def draw_lines(parameters: ShopParameters, block: int, latent: Latent, orders: O
         quantity=np.concatenate([quantity, -back[returned]]),
         order_channel=channel,
         discounted=discounted,
+        discount=np.concatenate([reduction, np.zeros(np.count_nonzero(returned), dtype=np.int64)]),
     )
 
 

@@ -12,7 +12,9 @@ by_category as (
         sum(lines.amount_minor) as amount_minor,
         count(*) as lines,
         min(lines.hour) as hour,
-        min(lines.channel) as channel
+        min(lines.channel) as channel,
+        sum(lines.units_milli) as units_milli,
+        sum(lines.discount_minor) as discount_minor
     from {{ ref('stg_transactions') }} as lines
     inner join first_orders using (customer_id)
     -- a return before the first order belongs to an order that we have not seen
@@ -31,7 +33,9 @@ select
     coalesce(list(product_category order by product_category) filter (where product_category is not null), []) as categories,
     first(product_category order by abs(amount_minor) desc, product_category)
         filter (where product_category is not null) as top_category,
-    min(channel) as channel
+    min(channel) as channel,
+    cast(sum(units_milli) as bigint) as units_milli,
+    cast(sum(discount_minor) as bigint) as discount_minor
 from by_category
 group by customer_id, order_id, order_date, kind
 order by customer_id, order_date, kind, order_id

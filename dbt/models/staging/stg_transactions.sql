@@ -7,6 +7,9 @@ select
     amount_minor,
     cast(extract(hour from transaction_at) as tinyint) as hour,
     product_category,
-    channel
+    channel,
+    -- in thousandths; a line of more than a billion pieces has no credible quantity
+    case when abs(quantity) <= 1000000000 then cast(abs(quantity) * 1000 as bigint) end as units_milli,
+    discount_minor
 from {{ source('lake', 'transactions') }}
 where amount_minor <> 0
