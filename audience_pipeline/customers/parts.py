@@ -1,0 +1,45 @@
+"""Many transactions, worked through some customers at a time: in memory that does not grow with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from audience_pipeline.customers.orders import LINES_AT_ONCE, orders
+
+
+def orders_in_parts(transactions: pl.LazyFrame, folder: Path, lines: int) -> Iterator[pl.DataFrame]:
+    """Orders of some customers after others, each with all of their orders.
+
+    Args:
+        transactions: As in :func:`~audience_pipeline.customers.orders.orders`.
+        folder: Where the lines of each part wait for their turn; what is written there is removed.
+        lines: How many there are, or a little more.
+
+    Yields:
+        ``ORDERS_SCHEMA``, never empty; which customers come together is nobody's business.
+    """
+    count = -(-lines // LINES_AT_ONCE)
+    if count <= 1:
+        yield from _some(transactions)
+        return
+    part = (pl.col("customer_id").hash() % count).alias("part")
+    files = folder / "lines"
+    transactions.sink_parquet(
+        pl.PartitionBy(files, key=part, include_key=False, approximate_bytes_per_file=None),
+        mkdir=True,
+        compression="lz4",
+        statistics=False,
+        maintain_order=False,
+    )
+    for file in sorted(files.rglob("*.parquet")):
+        yield from _some(pl.scan_parquet(file, hive_partitioning=False))
+        file.unlink()
+
+
+def _some(transactions: pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    table = orders(transactions).collect()
+    if table.height:
+        yield table
