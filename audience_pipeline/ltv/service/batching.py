@@ -17,6 +17,11 @@ Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
 
 
+def _settle(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 class QueueFullError(Exception):
     """More waits already than may wait."""
 
@@ -40,6 +45,8 @@ class Batcher(Generic[Work, Result]):
         self._waiting: deque[_Job[Work, Result]] = deque()
         self._size = 0
         self._arrived = asyncio.Event()
+        self._expected = 0
+        self._enough: asyncio.Future[None] | None = None
 
     @property
     def waiting(self) -> int:
@@ -58,15 +65,35 @@ class Batcher(Generic[Work, Result]):
         self._waiting.append(_Job(work, size, answer))
         self._size += size
         self._arrived.set()
+        if self._enough is not None and len(self._waiting) >= self._expected and not self._enough.done():
+            self._enough.set_result(None)
         return answer
 
     async def run(self) -> None:
         """Score until cancelled."""
         while True:
             await self._arrived.wait()
-            self._answer(self._take())
+            await self._gather()
+            jobs = self._take()
+            self._answer(jobs)
+            self._expected = len(jobs) + len(self._waiting)
             # The answers go out, and what has arrived meanwhile comes in.
             await asyncio.sleep(0)
+
+    async def _gather(self) -> None:
+        """Wait a moment for as many as there were last time.
+
+        Clients that were answered together ask again together: a batch of the first alone would keep all
+        others waiting for two calls instead of one.
+        """
+        if len(self._waiting) >= min(self._expected, self._limits.batch_requests):
+            return
+        loop = asyncio.get_running_loop()
+        self._enough = loop.create_future()
+        timer = loop.call_later(self._limits.gather_seconds, _settle, self._enough)
+        await self._enough
+        timer.cancel()
+        self._enough = None
 
     def _take(self) -> list[_Job[Work, Result]]:
         jobs: list[_Job[Work, Result]] = []

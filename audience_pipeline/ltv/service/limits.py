@@ -22,3 +22,5 @@ class Limits:
     """No further request joins a batch with so many."""
     waiting_transactions: int = 20_000
     """In the queue; a request that finds it fuller is asked to come back."""
+    gather_seconds: float = 0.001
+    """How long a batch waits for as many requests as the one before had."""
