@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 import audience_pipeline
-from audience_pipeline.ltv.boosters import PARAMETERS, ROUNDS, TWEEDIE_POWER
+from audience_pipeline.ltv.training import RECIPE
 
 _CODE = ("customers/orders.py", "features", "ltv")
 _DECIDES_NOTHING = (
@@ -47,7 +47,7 @@ def recipe_of(
     orders: pl.LazyFrame, as_of: date, activity: pl.LazyFrame | None = None, *, seed: int = 7
 ) -> Recipe:
     """The recipe of a model before it is trained."""
-    parameters = {**PARAMETERS, "rounds": ROUNDS, "tweedie_variance_power": TWEEDIE_POWER, "seed": seed}
+    parameters = {**RECIPE, "seed": seed}
     return Recipe(as_of, fingerprint(orders, as_of, activity), code_version(), parameters)
 
 
