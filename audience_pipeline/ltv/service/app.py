@@ -170,7 +170,7 @@ class Service:
 def _warm_up(served: Served) -> None:
     """Score invented customers, alone and together: first calls load libraries and fill caches."""
     day = served.model.as_of
-    lines = [(day, None, 1000 + number, "a", None, None, None, None) for number in range(20)]
+    lines = [(day, None, 1000 + number, "a", None, None, None, None, None) for number in range(20)]
     for count in (1, 2, 8):
         customers = [Customer(str(number), day, list(lines)) for number in range(count)]
         for _ in range(3):

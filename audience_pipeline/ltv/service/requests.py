@@ -31,7 +31,9 @@ _REMEDIES = {
     "currency": "write it like EUR, or leave it out",
 }
 
-Line = tuple[date, datetime | None, int, str | None, str | None, Decimal | None, str | None, str | None]
+Line = tuple[
+    date, datetime | None, int, str | None, str | None, Decimal | None, str | None, str | None, int | None
+]
 """A transaction as ``LANDED`` has it after ``customer_id``."""
 
 
@@ -153,7 +155,12 @@ class _Reader:
                 f"more than {self._limits.transactions:,} transactions in one request",
                 "send fewer customers at once",
             )
-        lines = [self._line(line, f"{dot}transactions", number) for number, line in enumerate(transactions)]
+        # As in a file that has the column: where a value is empty, nothing was taken off.
+        reduced = any(isinstance(line, dict) and "discount" in line for line in transactions)
+        lines = [
+            self._line(line, f"{dot}transactions", number, reduced=reduced)
+            for number, line in enumerate(transactions)
+        ]
         if given is None or None in lines:
             return None
         customer_id = identifier(given)
@@ -174,7 +181,7 @@ class _Reader:
         )
         return Customer(customer_id, self._as_of or self._facts.today, problem=problem)
 
-    def _line(self, line: Any, parent: str, number: int) -> Line | None:
+    def _line(self, line: Any, parent: str, number: int, *, reduced: bool) -> Line | None:
         if not isinstance(line, dict):
             self._add(f"{parent}[{number}]", "not an object", "give transaction_date and transaction_amount")
             return None
@@ -198,9 +205,10 @@ class _Reader:
         currency = line.get("currency")
         if currency is not None:
             currency = self._currency(currency, f"{parent}[{number}].currency")
+        discount = self._discount(line.get("discount"), f"{parent}[{number}].discount") if reduced else None
         if len(self._problems) > before or day is None or minor is None:
             return None
-        return (*day, minor, category, order_id, pieces, currency, channel)
+        return (*day, minor, category, order_id, pieces, currency, channel, discount)
 
     def _value(self, name: str, line: dict[str, Any], parent: str, number: int) -> Any:
         """A date or an amount; None where it is at fault."""
@@ -220,6 +228,14 @@ class _Reader:
             self._add(f"{parent}[{number}].{name}", why, _REMEDIES[name])
             return None
         return result
+
+    def _discount(self, given: Any, where: str) -> int | None:
+        """Minor units; None where it is no amount of 0 or more, which is no fault."""
+        text = self._text(given, where, number=True)
+        if text is None:
+            return 0
+        minor = minor_units(text)
+        return None if isinstance(minor, Fault) or minor < 0 else minor
 
     def _currency(self, given: Any, where: str) -> str | None:
         text = self._text(given, where)

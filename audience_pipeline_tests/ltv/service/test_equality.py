@@ -60,6 +60,7 @@ def made_up_shop(customers: int, seed: int = 5) -> dict[str, list[Line]]:
                     "order_id": rng.choice((order, order, "", "20250101")),
                     "quantity": rng.choice(("1", "2", "0.5", "x", "")),
                     "channel": rng.choice(("web", "", "paid_search")),
+                    "discount": rng.choice(("", "0", "1.005", "-2", "x", "30")),
                 }
                 for _ in range(rng.choice((1, 1, 2, 4)))
             ]
@@ -169,5 +170,7 @@ def test_what_is_dated_after_the_day_changes_nothing(model: LtvModel) -> None:
     assert before == after
 
 
-def test_every_field_of_a_file_can_be_sent() -> None:
-    assert set(made_up_shop(1)[next(iter(made_up_shop(1)))][0]) | {"currency"} == set(FIELDS)
+def test_everything_that_a_file_can_hold_is_in_the_made_up_shop() -> None:
+    (lines,) = made_up_shop(1).values()
+
+    assert set(lines[0]) | {"currency"} == set(FIELDS)

@@ -45,6 +45,7 @@ def test_a_line_becomes_what_a_file_would_land() -> None:
             quantity="2",
             currency="eur",
             channel="",
+            discount="3.5",
         )
     )
 
@@ -58,9 +59,25 @@ def test_a_line_becomes_what_a_file_would_land() -> None:
             Decimal("2.000"),
             "EUR",
             None,
+            350,
         )
     ]
     assert customer.as_of == TODAY
+
+
+def test_an_empty_discount_is_none_and_a_missing_one_unknown() -> None:
+    lines = [SALE, SALE | {"discount": ""}, SALE | {"discount": -1}, SALE | {"discount": 0.005}]
+    with_some, without = read(
+        {
+            "customers": [
+                {"customer_id": "a", "transactions": lines},
+                {"customer_id": "b", "transactions": [SALE]},
+            ]
+        }
+    )
+
+    assert [line[-1] for line in with_some.lines] == [0, 0, None, 1]
+    assert [line[-1] for line in without.lines] == [None]
 
 
 def test_one_customer_may_stand_alone_and_many_in_a_list() -> None:
