@@ -30,7 +30,8 @@ from audience_pipeline.commands.reading import (
     reading,
 )
 from audience_pipeline.commands.runner import JobFailedError, run_job
-from audience_pipeline.commands.tables import landing_tables, model_tables
+from audience_pipeline.commands.tables import landing_tables
+from audience_pipeline.commands.value_tables import model_tables
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 

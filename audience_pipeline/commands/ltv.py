@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import polars as pl
 import typer
 
 from audience_pipeline.commands.console import JsonOption, fail, note, out, print_json, progress
+from audience_pipeline.commands.ltv_evaluate import evaluate
+from audience_pipeline.commands.ltv_models import models, promote, rollback
 from audience_pipeline.commands.ltv_serve import serve
+from audience_pipeline.commands.orders_file import AsOfOption, TransactionsOption, order_parts_of, orders_of
 from audience_pipeline.commands.reading import (
     ColumnOption,
     DateFormatOption,
@@ -23,46 +22,9 @@ from audience_pipeline.commands.reading import (
     ThousandsOption,
     reading,
 )
-from audience_pipeline.commands.tables import model_tables
+from audience_pipeline.commands.value_tables import model_tables
 
-app = typer.Typer(no_args_is_help=True, help="Customer values: train, score, serve.")
-
-TransactionsOption = Annotated[
-    Path, typer.Option("--transactions", metavar="FILE", help="CSV, JSON or Parquet, plain or gzip.")
-]
-AsOfOption = Annotated[
-    datetime | None,
-    typer.Option(
-        formats=["%Y-%m-%d"],
-        metavar="DATE",
-        help="The last day that may be seen; without it, the last in the file.",
-    ),
-]
-
-
-@contextmanager
-def _orders(file: Path, said: dict[str, Any]) -> Iterator[tuple[pl.LazyFrame, date]]:
-    """The orders of a file and its last day; what could not be used is said."""
-    from audience_pipeline.customers.orders import orders
-    from audience_pipeline.sources.errors import SourceError
-    from audience_pipeline.sources.options import ReadOptions, ShopFacts
-    from audience_pipeline.sources.single import read_transactions
-
-    if not file.is_file():
-        fail(f"{file}: there is no such file", 2)
-    with tempfile.TemporaryDirectory(prefix="audience-") as folder:
-        try:
-            lines, report = read_transactions(file.resolve(), ReadOptions(**said), ShopFacts(), Path(folder))
-        except SourceError as error:
-            fail(str(error))
-        note(f"{report.file}: {report.balance}")
-        for count in report.quarantine:
-            note(f"  {count.field}: {count.reason} ({count.rows:,} rows)")
-        for notice in report.notices:
-            note(f"  {notice}")
-        if report.last_date is None:
-            fail(f"{report.file}: no row could be used, for the reasons above")
-        yield orders(lines), report.last_date
+app = typer.Typer(no_args_is_help=True, help="Customer values: train, score, evaluate, serve.")
 
 
 @app.command()
@@ -83,11 +45,12 @@ def train(
 
     Example: audience-pipeline ltv train --transactions orders.csv --model model/
     """
+    from audience_pipeline.ltv.html_report import html_report
     from audience_pipeline.ltv.minimum import TooLittleHistory
     from audience_pipeline.ltv.training import train as fit
 
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
-    with _orders(transactions, said) as (lines, last), progress("train") as step:
+    with orders_of(transactions, said) as (lines, last), progress("train") as step:
         day = as_of.date() if as_of else last
         try:
             trained = fit(lines, day, seed=seed, progress=lambda what, share: step(f"{what} ({share:.0%})"))
@@ -95,6 +58,8 @@ def train(
             fail(str(error))
     trained.model.save(model)
     (model / "report.json").write_text(trained.report.as_json(), encoding="utf-8")
+    page = html_report(trained.report, source=transactions.name)
+    (model / "report.html").write_text(page, encoding="utf-8")
     report = trained.report.as_dict()
     if as_json:
         print_json(report)
@@ -128,9 +93,8 @@ def score(
 
     Example: audience-pipeline ltv score --model model/ --transactions orders.csv --output values.parquet
     """
-    from audience_pipeline.features.customer_features import customer_features
     from audience_pipeline.ltv.model import LtvModel
-    from audience_pipeline.ltv.scoring import score as predict
+    from audience_pipeline.ltv.scoring import score_in_parts
 
     if output.suffix not in {".parquet", ".csv"}:
         fail(f"{output}: the suffix says how to write it; use .parquet or .csv", 2)
@@ -144,25 +108,15 @@ def score(
             2,
         )
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
-    with _orders(transactions, said) as (lines, last), progress("score"):
-        day = as_of.date() if as_of else last
-        if observe_days is None:
-            features = customer_features(lines, day).collect(engine="streaming")
-        else:
-            seen = (
-                lines.filter(pl.col("kind") == "order")
-                .group_by("customer_id")
-                .agg((pl.col("order_date").min() + pl.duration(days=observe_days)).alias("as_of"))
-            )
-            features = customer_features(lines, seen).collect(engine="streaming")
-        predictions = predict(loaded, features, prediction_date=day, model_version=str(loaded.as_of))
-        if observe_days is not None:
-            days = features.select("customer_id", pl.col("as_of").alias("prediction_date"))
-            predictions = (
-                predictions.drop("prediction_date")
-                .join(days, on="customer_id", how="left")
-                .select(predictions.columns)
-            )
+    with order_parts_of(transactions, said) as (parts, last, _), progress("score") as step:
+        predictions = score_in_parts(
+            loaded,
+            parts,
+            as_of=as_of.date() if as_of else last,
+            observe_days=observe_days,
+            model_version=str(loaded.as_of),
+            progress=lambda customers: step(f"{customers:,} customers"),
+        )
     _write(predictions, output)
     note(f"{predictions.height:,} customers written to {output}")
 
@@ -177,4 +131,8 @@ def _write(frame: pl.DataFrame, output: Path) -> None:
     partial.replace(output)
 
 
+app.command()(evaluate)
 app.command()(serve)
+app.command()(models)
+app.command()(rollback)
+app.command()(promote)

@@ -10,7 +10,6 @@ from rich.table import Table
 from audience_pipeline.commands.console import out, table
 
 Row = tuple[str, ...]
-CONSTANT = "global mean"
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -86,6 +85,8 @@ def _both(reports: Sequence[Mapping[str, Any]]) -> str:
 
 def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
     """The whole report of a demo, one renderable after the other."""
+    from audience_pipeline.commands.value_tables import checked_table, model_tables
+
     yield from landing_tables(report["landings"])
     yield from model_tables(report["model"], report["currency"])
     if report["checked_since"]:
@@ -102,80 +103,6 @@ def show(report: Mapping[str, Any]) -> Iterator[Table | str]:
         f"As of {report['as_of']}. Workspace: {report['workspace']}. "
         f"Took {report['seconds']:.0f} s.\nNext: [bold]make ui[/] shows graph, pictures and history; "
         "[bold]audience-pipeline --help[/] does the same by hand."
-    )
-
-
-def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Iterator[Table | str]:
-    """How good the predictions are beside naive ones, and the quintiles."""
-    if model is None or "metrics" not in model:
-        yield f"[bold]No predictions.[/] {model['no_model'] if model else 'No as-of date is complete yet.'}"
-        return
-    unit = currency or "the file's currency"
-    summary = model["summary"]
-    age = summary["headline_age_days"]
-    shown = [row for row in model["metrics"] if row["target"] == "ltv" and row["age_days"] == age]
-    yield table(
-        f"How good the predictions are: 12-month LTV, {age} days after the first order",
-        {
-            "forecast": "left",
-            "mean absolute error": "right",
-            "within 30 %": "right",
-            "ranking (Gini)": "right",
-            "error per decile": "right",
-            "sum, predicted / actual": "right",
-        },
-        [
-            (
-                str(row["forecast"]),
-                number(row["mae"], 2),
-                percent(row["within_30"], 1),
-                # A constant ranks nobody; what its folds differ by is no skill.
-                number(None if row["forecast"] == CONSTANT else row["gini"], 3),
-                percent(None if row["forecast"] == CONSTANT else row["decile_mape"], 1),
-                number(row["total_ratio"], 3),
-            )
-            for row in shown
-        ],
-        caption=(
-            f"{summary['evaluated_customers']:,} customers whose first year is over, each predicted by "
-            "models that never saw them (who first appears in the first 90 days may have bought before, "
-            "and is left out where enough others remain); "
-            f"amounts in {unit}. predicted_ltv is the mean (for sums and bids), likely_ltv the value most "
-            "often within 30 %."
-        ),
-    )
-    yield table(
-        f"LTV quintiles, {age} days after the first order: predicted beside what was really spent",
-        {"quintile": "right", "customers": "right", "predicted LTV": "right", "actual LTV": "right"},
-        [
-            (
-                str(row["ltv_quintile"]),
-                number(row["customers"]),
-                number(row["predicted_ltv"], 2),
-                number(row["actual_ltv"], 2),
-            )
-            for row in model["quintiles"]
-            if row["age_days"] == age
-        ],
-        caption=f"Means in {unit}. Model {model['model_version']}, trained as of {summary['as_of']}.",
-    )
-
-
-def checked_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """What was predicted on earlier dates, beside what has been spent since."""
-    return table(
-        "The check that counts: predicted on earlier dates, and what was really spent since",
-        {"quintile then": "right", "customers": "right", "predicted LTV": "right", "actual LTV": "right"},
-        [
-            (
-                number(row["ltv_quintile"]),
-                number(row["checked_customers"]),
-                number(row["predicted_then"], 2),
-                number(row["actual_since"], 2),
-            )
-            for row in rows
-        ],
-        caption="Models of those dates, which saw nothing later; customers whose first year has ended since.",
     )
 
 

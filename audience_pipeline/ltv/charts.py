@@ -186,12 +186,13 @@ def gain_chart(tables: Tables, target: str = "ltv", age_days: int | None = None)
     return _png(figure)
 
 
-def importance_chart(report: Report, model: str = "predicted_ltv") -> bytes:
-    """The features that the trees of one of the models gained most from."""
-    table = report.importances.filter(pl.col("model") == model).head(IMPORTANT_FEATURES).reverse()
+def importance_chart(report: Report, model: str | None = None) -> bytes:
+    """The features that the trees of one of the models (by default the first) gained most from."""
     figure, axes = _figure()
-    if table.is_empty():
+    if report.importances.is_empty():
         return _nothing(figure, axes)
+    model = model or str(report.importances["model"][0])
+    table = report.importances.filter(pl.col("model") == model).head(IMPORTANT_FEATURES).reverse()
     # A dollar sign would begin a formula.
     names = [
         name.removesuffix("_minor").replace("_", " ").replace("$", r"\$")
@@ -203,7 +204,7 @@ def importance_chart(report: Report, model: str = "predicted_ltv") -> bytes:
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(_percent)
     axes.set_xlabel("share of the total gain of splits")
-    axes.set_title(f"What {model} rests on", fontsize=10, loc="left")
+    axes.set_title(f"What it rests on: {model}", fontsize=10, loc="left")
     return _png(figure)
 
 

@@ -187,7 +187,9 @@ def _promise(expected: pl.DataFrame, day: int | None) -> str:
             f"70 of 100 are not reached at any age up to {oldest} days (at best {_of_100(float(best))}); "  # type: ignore[arg-type]
             "later, when the first year is over, the value is known."
         )
-    return f"{'From the first order' if day == 0 else f'From day {day}'} on it holds for at least 70 of 100."
+    youngest = ", the youngest age looked at," if day == expected["age_days"][0] > 0 else ""
+    since = "From the first order" if day == 0 else f"From day {day}{youngest}"
+    return f"{since} on it holds for at least 70 of 100."
 
 
 def _seen(age: int) -> str:

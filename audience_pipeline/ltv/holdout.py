@@ -1,0 +1,43 @@
+"""Which customers are held out of training, so that a model can be checked on them."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import numpy as np
+import polars as pl
+
+from audience_pipeline.ltv.minimum import check_history
+from audience_pipeline.ltv.rows import fresh_from
+from audience_pipeline.ltv.snapshots import HORIZON_DAYS, first_orders, longest_horizon
+
+
+def checkable(orders: pl.LazyFrame, as_of: date) -> pl.Series:
+    """Ids of the customers who can be checked: their window is over, and their first order is in the data.
+
+    Customers who were there when the data began are left out where enough others remain: they would be
+    taken for new ones.
+
+    Args:
+        orders: The orders table.
+        as_of: The last day whose data may be used.
+
+    Raises:
+        TooLittleHistory: As in training.
+    """
+    first = first_orders(orders, as_of)
+    check_history(first, as_of)
+    window = longest_horizon(first, as_of) or HORIZON_DAYS
+    complete_by = as_of - timedelta(days=window - 1)
+    since = fresh_from(first, complete_by)
+    complete = first.filter(pl.col("first_order") <= complete_by)
+    if since is not None:
+        complete = complete.filter(pl.col("first_order") >= since)
+    return complete["customer_id"]
+
+
+def drawn(customers: pl.Series, count: int, seed: int) -> pl.Series:
+    """Some customers at random, sorted; the same of the same ones whatever their order."""
+    known = customers.unique().sort()
+    chosen = np.random.default_rng(seed).permutation(known.len())[:count]
+    return known.gather(np.sort(chosen))
