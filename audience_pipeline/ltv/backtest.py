@@ -110,6 +110,38 @@ def later_cohort(
     )
 
 
+def next_period(
+    orders: pl.LazyFrame,
+    trained_on: date,
+    days: int,
+    activity: pl.LazyFrame | None = None,
+    *,
+    seed: int = 7,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> pl.DataFrame:
+    """Train on what was known on a day and predict everybody's value of the days that followed.
+
+    Args:
+        orders: The orders table, with the days that followed.
+        trained_on: The last day whose data the model sees.
+        days: How many days after it are predicted.
+        activity: The customer activity table, if there is one.
+        seed: As in :func:`train`.
+        threads: As in :func:`train`.
+        progress: As in :func:`train`.
+
+    Returns:
+        One row a customer, as in ``HeldOut.next_12m``.
+
+    Raises:
+        TooLittleHistory: There was too little to train on by then.
+    """
+    trained = train(orders, trained_on, activity, seed=seed, threads=threads, progress=progress)
+    first, end = first_orders(orders, trained_on), trained_on + timedelta(days=days)
+    return _next(trained.model, orders, first, trained_on, end, activity, _means(trained.held), days)
+
+
 def _means(held: HeldOut) -> tuple[float, float]:
     """Mean actual value of the training customers: of the first window, and of the next one."""
     return (
