@@ -16,7 +16,7 @@ from audience_pipeline.customers.arrays import Ints, Numbers, whole
 from audience_pipeline.features.activity import activity_features
 from audience_pipeline.features.catalogue import ACTIVITY_FEATURES, FEATURES_SCHEMA
 from audience_pipeline.features.columns import feature_frame
-from audience_pipeline.features.history import READ, customer_and_day, day_key, purchases, returns
+from audience_pipeline.features.history import LATER, READ, customer_and_day, day_key, purchases, returns
 
 ROWS_AT_ONCE = 1_000_000
 """Orders that are worked on together, or a little more: bounds the memory."""
@@ -28,7 +28,8 @@ def customer_features(
     """What each customer looked like at the end of a day; nothing dated later is read.
 
     Args:
-        orders: The orders table (``customers.orders``), of all customers or of any of them.
+        orders: The orders table (``customers.orders``), of all customers or of any of them; one without
+            :data:`~audience_pipeline.features.history.LATER` will do.
         as_of: One day for all, or a frame ``customer_id, as_of`` with any number of distinct days for
             each customer.
         activity: ``customer_id, activity_date, activity, events``; without it its columns are null.
@@ -38,6 +39,8 @@ def customer_features(
         before the day. Money in minor units.
     """
     rows = orders.filter(pl.col("order_date") <= as_of) if isinstance(as_of, date) else orders
+    given = rows.collect_schema()
+    rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(name) for name in LATER if name not in given)
     table = rows.select(READ).map_batches(lambda frame: _in_parts(frame, as_of), schema=FEATURES_SCHEMA)
     if activity is None:
         return table

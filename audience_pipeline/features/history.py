@@ -46,6 +46,9 @@ READ = (
 )
 """What is read of the orders table."""
 
+LATER = ("units_milli", "discount_minor")
+"""Columns that orders tables of earlier versions do not have."""
+
 
 def day_key(customer: Ints, day: Ints | int) -> Ints:
     """Customer and day in one number that sorts by both; a day more is one more."""

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +17,7 @@ from audience_pipeline.customers.orders import (
     orders,
     returns_before_first_order,
 )
+from audience_pipeline.customers.parts import orders_in_parts
 
 TRANSACTIONS_SCHEMA = {
     "customer_id": pl.String,
@@ -154,3 +159,57 @@ def test_no_money_is_lost_but_returns_before_the_first_order(lines: list[dict[st
     left_out = returns_before_first_order(landed(*lines)).collect()["amount_minor"].sum()
 
     assert kept + left_out == sum(line["amount_minor"] for line in lines)
+
+
+def test_pieces_and_discounts_are_summed_over_the_lines_that_have_them() -> None:
+    lines = [
+        line(1, 500, quantity=Decimal("1.5"), discount_minor=20),
+        line(1, 500, quantity=Decimal(-2)),
+        line(1, 500, discount_minor=5),
+        line(2, 500),
+        line(3, 500, quantity=Decimal(10**10), discount_minor=0),
+    ]
+    schema = TRANSACTIONS_SCHEMA | {"quantity": pl.Decimal(18, 3), "discount_minor": pl.Int64}
+
+    rows = orders(pl.DataFrame(lines, schema=schema).lazy()).collect().sort(ORDER_KEY)
+
+    assert rows["units_milli"].to_list() == [3500, None, None]
+    assert rows["discount_minor"].to_list() == [25, None, 0]
+
+
+def many_lines() -> pl.DataFrame:
+    draw = Random(5)
+    return landed(
+        *(
+            line(
+                draw.randrange(1, 20),
+                draw.choice([-5, 7, 9]),
+                customer_id=f"c{draw.randrange(40)}",
+                order_id=draw.choice([None, "7", "8"]),
+            )
+            for _ in range(900)
+        )
+    ).collect()
+
+
+def test_orders_made_in_parts_are_the_same_and_leave_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = many_lines()
+    whole = orders(lines.lazy()).collect().sort(ORDER_KEY)
+    monkeypatch.setattr("audience_pipeline.customers.orders.LINES_AT_ONCE", 100)
+    monkeypatch.setattr("audience_pipeline.customers.parts.LINES_AT_ONCE", 100)
+
+    at_once = orders(lines.lazy()).collect()
+    parts = list(orders_in_parts(lines.lazy(), tmp_path, lines.height))
+
+    assert at_once.sort(ORDER_KEY).equals(whole)
+    assert pl.concat(parts).sort(ORDER_KEY).equals(whole)
+    assert len(parts) > 3
+    assert sum(part["customer_id"].n_unique() for part in parts) == whole["customer_id"].n_unique()
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_few_lines_make_one_part_and_lines_without_an_order_none(tmp_path: Path) -> None:
+    assert len(list(orders_in_parts(landed(line(1, 5)), tmp_path, 1))) == 1
+    assert list(orders_in_parts(landed(line(1, -5)), tmp_path, 1)) == []

@@ -75,6 +75,8 @@ def shop(customers: int, seed: int = 3) -> pl.DataFrame:
                     "lines": int(rng.integers(1, 9)),
                     "hour": int(rng.integers(0, 24)) if number % 3 else None,
                     "channel": [None, "web", "shop"][number % 3],
+                    "units_milli": int(rng.integers(1, 9)) * 500 if number % 5 else None,
+                    "discount_minor": max(0, int(rng.normal(0, 900))) if number % 4 else None,
                 }
             )
             if rng.random() < 0.2:
@@ -137,6 +139,93 @@ def test_money_and_counts_of_a_customer() -> None:
     assert (found["categories"], found["top_category_share"]) == (2, pytest.approx(3 / 5))
     assert (found["last_category"], found["top_category"]) == ("toys", "toys")
     assert found["purchase_days"] == 3
+
+
+def test_rhythm_beyond_its_mean() -> None:
+    found = features_at(100, row(0, 100), row(0, 100, order_id="again"), row(10, 100), row(70, 100))
+    once = features_at(100, row(0, 100), row(20, -50))
+
+    assert (found["days_to_second_order"], found["longest_gap_days"]) == (10, 60)
+    assert found["gap_variation"] == pytest.approx(statistics.stdev([10, 60]) / 35)
+    assert found["recency_to_longest_gap"] == pytest.approx(30 / 60)
+    assert found["favourite_weekday_share"] == pytest.approx(2 / 3)  # day 70 is a multiple of a week
+    assert found["days_since_return"] is None
+    assert once["days_since_return"] == 80
+    for name in ("days_to_second_order", "longest_gap_days", "gap_variation", "recency_to_longest_gap"):
+        assert once[name] is None
+
+
+def test_the_later_half_of_the_time_against_all_of_it() -> None:
+    rows = (row(0, 100), row(50, 300), row(51, 600))
+
+    found, first_day = features_at(100, *rows), features_at(0, *rows)
+
+    assert (found["late_orders_share"], found["late_sales_share"]) == (pytest.approx(1 / 3), 0.6)
+    assert (first_day["late_orders_share"], first_day["late_sales_share"]) == (None, None)
+
+
+def test_baskets_are_counted_in_lines_and_pieces() -> None:
+    found = features_at(9, row(0, 100, lines=3, units_milli=2500), row(5, 100, lines=2), row(6, 100))
+
+    assert found["lines_mean"] == 2
+    assert found["units_mean"] == 2.5
+    assert features_at(9, row(0, 100))["units_mean"] is None
+
+
+def test_discounts_are_shares_of_the_price_without_them() -> None:
+    found = features_at(
+        9, row(0, 900, discount_minor=100), row(5, 300, discount_minor=700), row(6, 1000, discount_minor=0)
+    )
+    unknown = features_at(9, row(0, 900))
+
+    assert found["first_order_discount_share"] == pytest.approx(0.1)
+    assert found["discount_share"] == pytest.approx(800 / 3000)
+    assert found["discounted_share"] == pytest.approx(2 / 3)
+    for name in ("first_order_discount_share", "discount_share", "discounted_share"):
+        assert unknown[name] is None
+
+
+def test_seasons_are_points_on_a_circle() -> None:
+    found = features_at(31 + 28 + 31 + 2, row(0, 100))
+
+    assert found["first_order_quarter_sin"] == pytest.approx(1)
+    assert found["as_of_quarter_cos"] == pytest.approx(-1)
+    assert found["as_of_month_sin"] == pytest.approx(np.sin(2 * np.pi * 4 / 12))
+    assert found["first_order_month_cos"] == pytest.approx(np.cos(2 * np.pi / 12))
+    assert found["first_order_weekday_sin"] == pytest.approx(np.sin(2 * np.pi * 3 / 7))
+
+
+def test_the_category_of_the_latest_day_and_the_one_in_most_orders() -> None:
+    rows = (
+        row(0, 100, categories=["home", "toys"], top_category="toys"),
+        row(5, 100, categories=["home"], top_category="home"),
+        row(9, 300, categories=["bags"], top_category="bags"),
+        row(9, 300, order_id="b", categories=["art"], top_category="art"),
+    )
+
+    assert features_at(4, *rows)["top_category"] == "home"
+    assert features_at(9, *rows)["top_category"] == "home"
+    assert features_at(9, *rows)["last_category"] == "art"
+    assert features_at(9, row(0, 5))["top_category"] is None
+    assert features_at(9, *rows, row(9, 900, order_id="c"))["last_category"] == "art"
+
+
+def test_the_spread_of_giant_orders_is_exact() -> None:
+    amounts = [10**14, 3 * 10**14 + 1, 7]
+
+    found = features_at(9, *(row(day, amount) for day, amount in enumerate(amounts)))
+
+    assert found["order_value_std_minor"] == pytest.approx(statistics.stdev(amounts), rel=1e-15)
+
+
+def test_orders_without_the_latest_columns_of_the_table_have_features_too() -> None:
+    older = table(row(0, 100)).drop("units_milli", "discount_minor")
+
+    assert (
+        customer_features(older, AS_OF)
+        .collect()
+        .equals(customer_features(table(row(0, 100)), AS_OF).collect())
+    )
 
 
 def test_a_window_ends_with_the_day_itself() -> None:
@@ -244,9 +333,12 @@ def test_snapshots_equal_the_features_of_their_day() -> None:
     assert together.equals(apart.sort(KEYS))
 
 
-def test_every_way_of_cutting_the_work_gives_the_same_bits() -> None:
+def test_every_way_of_cutting_the_work_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, events = shop(150), shop_activity(150)
     whole = customer_features(rows.lazy(), AS_OF, events.lazy()).collect().sort(KEYS)
+    monkeypatch.setattr("audience_pipeline.features.customer_features.ROWS_AT_ONCE", 200)
+    in_parts = customer_features(rows.lazy(), AS_OF, events.lazy()).collect()
+    monkeypatch.undo()
 
     reversed_rows = customer_features(rows.reverse().lazy(), AS_OF, events.reverse().lazy()).collect()
     shuffled = rows.sample(fraction=1, shuffle=True, seed=1).lazy()
@@ -256,7 +348,7 @@ def test_every_way_of_cutting_the_work_gives_the_same_bits() -> None:
         for part in rows.partition_by("customer_id")
     )
 
-    for other in (reversed_rows, streamed, alone):
+    for other in (reversed_rows, streamed, alone, in_parts):
         assert other.sort(KEYS).equals(whole)
 
 
@@ -271,6 +363,8 @@ ROWS = st.lists(
         top_category=st.sampled_from([None, "home", "toys"]),
         channel=st.sampled_from([None, "web"]),
         hour=st.sampled_from([None, 0, 23]),
+        units_milli=st.sampled_from([None, 500, 10**12]),
+        discount_minor=st.sampled_from([None, 0, 99]),
     ),
     max_size=25,
     unique_by=lambda r: (r["customer_id"], r["order_id"], r["order_date"], r["kind"]),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv.quintiles import by_cut_points, cut_points, ranked
-from audience_pipeline.ltv.scoring import ACTUALS_SCHEMA, PREDICTIONS_SCHEMA, actuals, score
+from audience_pipeline.ltv.scoring import ACTUALS_SCHEMA, PREDICTIONS_SCHEMA, actuals, score, score_in_parts
 from audience_pipeline.ltv.training import Trained
 
 AS_OF = date(2025, 3, 31)
@@ -38,6 +38,39 @@ def test_without_a_model_all_predicted_columns_are_null(shop_orders: pl.DataFram
     assert found.select(known).null_count().sum_horizontal().item() == 0
     assert found.drop(known).drop_nulls().is_empty()
     assert all(found[name].null_count() == found.height for name in found.columns if name not in known)
+
+
+def test_a_base_scored_in_parts_is_the_base_scored_at_once(
+    trained: Trained, shop_orders: pl.DataFrame
+) -> None:
+    features = customer_features(shop_orders.lazy(), AS_OF)
+    whole = score(trained.model, features, prediction_date=AS_OF, model_version="3")
+    part = pl.col("customer_id").hash() % 3
+    parts = [shop_orders.filter(part == number) for number in range(3)]
+
+    found = score_in_parts(trained.model, parts, as_of=AS_OF, model_version="3")
+
+    assert found.equals(whole)
+    assert score_in_parts(trained.model, [], as_of=AS_OF, model_version="3").schema == PREDICTIONS_SCHEMA
+
+
+def test_each_customer_can_be_scored_as_it_stood_some_days_after_its_first_order(
+    trained: Trained, shop_orders: pl.DataFrame
+) -> None:
+    told: list[int] = []
+
+    found = score_in_parts(
+        trained.model,
+        [shop_orders],
+        as_of=AS_OF,
+        model_version="3",
+        observe_days=30,
+        progress=told.append,
+    )
+
+    assert set(found["age_days"]) == {30}
+    assert found["prediction_date"].n_unique() > 30
+    assert told == [found.height] == [shop_orders["customer_id"].n_unique()]
 
 
 def test_nobody_can_be_scored_too(trained: Trained, shop_orders: pl.DataFrame) -> None:
