@@ -15,8 +15,9 @@ from audience_pipeline.ltv.verdict import Figure, Order
 POWER = 1.5
 _FLOOR = 0.01
 """Least forecast, as a share of the mean actual value: the deviance of a forecast of 0 is infinite."""
-_GIANT = 3.0
-"""Values above so many times their 99th percentile are cut there in the deviance."""
+_USUAL = 0.99
+"""Values above this quantile of the actual ones are cut there, forecasts as well as actual ones, in the
+figure that rules and in no other: whether a customer brings 5,000 or 30,000 is luck."""
 _SURE = 1e-3
 
 
@@ -35,11 +36,10 @@ def compare(rows: pl.DataFrame, said: pl.DataFrame) -> tuple[Figure, ...]:
         (_floats(said, "predicted_ltv"), _floats(said, "likely_ltv"), _floats(said, "within_30_probability")),
         (_floats(rows, "predicted"), _floats(rows, "likely"), _floats(rows, "within_30_probability")),
     ]
-    # Kept apart from the raw values: a giant order is cut for the figure that decides, and for no other.
-    usual = np.clip(actual, 0.0, _GIANT * max(float(np.quantile(actual, 0.99)), 0.0))
-    floor = max(_FLOOR * float(usual.mean()), 1e-6)
+    cap = max(float(np.quantile(actual, _USUAL)), 1e-6)
+    floor = min(max(_FLOOR * float(np.clip(actual, 0.0, cap).mean()), 1e-6), cap)
     losses = np.column_stack(
-        [loss for forecast in forecasts for loss in _losses(*forecast, actual, usual, floor)]
+        [loss for forecast in forecasts for loss in _losses(*forecast, actual, (floor, cap))]
         + [np.ones(len(actual))]
     )
     sums = np.zeros((customers, losses.shape[1]))
@@ -73,12 +73,12 @@ def _figure(
 
 
 def _losses(
-    predicted: Floats, likely: Floats, probability: Floats, actual: Floats, usual: Floats, floor: float
+    predicted: Floats, likely: Floats, probability: Floats, actual: Floats, bounds: tuple[float, float]
 ) -> tuple[Floats, ...]:
     hit = np.abs(likely - actual) <= 0.3 * np.abs(actual)
     sure = np.clip(probability, _SURE, 1 - _SURE)
     return (
-        tweedie_deviance(np.maximum(predicted, floor), usual),
+        tweedie_deviance(np.clip(predicted, *bounds), np.clip(actual, 0.0, bounds[1])),
         np.abs(predicted - actual),
         hit.astype(np.float64),
         -np.where(hit, np.log(sure), np.log1p(-sure)),
