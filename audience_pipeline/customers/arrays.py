@@ -21,6 +21,8 @@ ABOVE = np.int64(2**62)
 """Above any amount, hour or rank: what a missing value counts as where the least is sought."""
 
 _WORD = 63
+_FEW = 1000
+"""Texts that are looked at one by one sooner than polars is asked."""
 
 
 def whole(column: pl.Series, missing: int = 0) -> Ints:
@@ -48,23 +50,32 @@ class Numbers:
         return found
 
 
-def ranks(texts: pl.Series) -> tuple[Ints, pl.Series]:
-    """The place of each text among the distinct ones, and those in their order, ended by a null."""
+def ranks(texts: pl.Series) -> tuple[Ints, list[str | None]]:
+    """The place of each text among the distinct ones, and those in their order, ended by None."""
+    if len(texts) <= _FEW:
+        given = texts.to_list()
+        names = sorted({text for text in given if text is not None})
+        places: dict[str | None, int] = {name: at for at, name in enumerate(names)} | {None: NONE}
+        return np.array([places[text] for text in given], dtype=np.int64), [*names, None]
     numbers = Numbers()
-    number, met = numbers(texts), numbers.count
+    number = numbers(texts)
+    met = numbers.count
     first = np.empty(met + 1, dtype=np.int64)
     first[number[::-1]] = np.arange(len(number))[::-1]
-    names = texts[first[:met]].to_list()
-    order = sorted(range(met), key=names.__getitem__)
+    unsorted = texts[first[:met]].to_list()
+    order = sorted(range(met), key=unsorted.__getitem__)
     place = np.full(met + 1, NONE)
     place[order] = np.arange(met)
-    return place[number], pl.Series([*(names[at] for at in order), None], dtype=pl.String)
+    return place[number], [*(unsorted[at] for at in order), None]
 
 
-def named(names: pl.Series, places: Ints) -> pl.Series:
+def named(names: list[str | None], places: Ints) -> pl.Series:
     """The inverse of :func:`ranks`; places that are :data:`NONE` or :data:`ABOVE` become null."""
     last = len(names) - 1
-    return names[np.where(places < 0, last, np.minimum(places, last))]
+    known = np.where(places < 0, last, np.minimum(places, last))
+    if len(known) <= _FEW:
+        return pl.Series([names[place] for place in known.tolist()], dtype=pl.String)
+    return pl.Series(names, dtype=pl.String)[known]
 
 
 def ordered(*columns: Ints) -> Ints:

@@ -193,7 +193,7 @@ def _day_as_text(name: str) -> pl.Expr:
 
 
 def _categories(
-    names: pl.Series, category: Ints, amount: Ints, keys: list[Ints], begins: Ints
+    names: list[str | None], category: Ints, amount: Ints, keys: list[Ints], begins: Ints
 ) -> tuple[pl.Series, pl.Series]:
     """Of each order: its categories by name, and the one with the greatest amount, whatever its sign."""
     parts = starts(*keys, category)

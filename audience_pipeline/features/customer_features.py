@@ -39,8 +39,9 @@ def customer_features(
         before the day. Money in minor units.
     """
     rows = orders.filter(pl.col("order_date") <= as_of) if isinstance(as_of, date) else orders
-    given = rows.collect_schema()
-    rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(name) for name in LATER if name not in given)
+    missing = [name for name in LATER if name not in rows.collect_schema()]
+    if missing:
+        rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(name) for name in missing)
     table = rows.select(READ).map_batches(lambda frame: _in_parts(frame, as_of), schema=FEATURES_SCHEMA)
     if activity is None:
         return table

@@ -64,8 +64,8 @@ def customer_and_day(key: Ints) -> tuple[Ints, Ints]:
 class Categories:
     """One row for each order and category in it, in the order of the purchase days."""
 
-    names: pl.Series
-    """In their order, ended by a null."""
+    names: list[str | None]
+    """In their order, ended by None."""
     begins: Ints
     """Row at which each purchase day begins, and the number of rows."""
     different: Ints
@@ -102,10 +102,10 @@ class Purchases:
     """The earliest; ``ABOVE`` where unknown."""
     channel: Ints
     """The first by name, as its place in ``channels``."""
-    channels: pl.Series
+    channels: list[str | None]
     category: Ints
     """Of the order with the greatest amount, of several the first by name, as its place."""
-    category_names: pl.Series
+    category_names: list[str | None]
     value: Ints
     """The greatest value that an order with lines on this day has reached."""
     latest: Ints
