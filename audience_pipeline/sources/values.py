@@ -22,6 +22,7 @@ _MOST_DIGITS = 18
 """Of a number with an exponent: DuckDB's cast overflows beyond."""
 _PIECES, _MOST_PIECES = Decimal("0.001"), Decimal(10) ** 15
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?P<exponent>[eE][-+]?\d{1,9})?", re.ASCII)
+_PLAIN = re.compile(r"-?\d{1,12}\.\d\d", re.ASCII)
 _FAULTS = [(re.compile(pattern, re.ASCII), fault) for pattern, fault in fault_patterns(ReadOptions())]
 _MOMENT = re.compile(
     r"(?:(?P<y>\d{4})(?P<sign>[-/])(?P<m>\d\d)(?P=sign)(?P<d>\d\d)|(?P<dd>\d\d?)\.(?P<dm>\d\d?)\.(?P<dy>\d{4}))"
@@ -29,6 +30,7 @@ _MOMENT = re.compile(
     r"(?: ?(?P<zone>[Zz]|[+-](?P<zh>[01]\d)(?::?(?P<zm>[0-5]\d))?))?)?",
     re.ASCII,
 )
+_DAY_LENGTH, _TWO_DAYS = len("2025-03-31"), timedelta(days=2)
 _COMPACT = re.compile(r"\d{8}", re.ASCII)
 _AMBIGUOUS = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](\d{4}|\d{2})([T ,].*)?", re.ASCII)
 _DECIMAL_ID = re.compile(r"\d+\.0", re.ASCII)
@@ -46,6 +48,9 @@ def minor_units(text: str) -> int | Fault:
     Args:
         text: Trimmed, such as ``129.90``.
     """
+    # Nearly all of real data, in a third of the time.
+    if _PLAIN.fullmatch(text):
+        return int(text[:-3]) * 100 + (int(text[-2:]) if text[0] != "-" else -int(text[-2:]))
     found = _NUMBER.fullmatch(text)
     if found is None:
         return _amount_fault(text)
@@ -69,15 +74,21 @@ def moment(text: str, facts: ShopFacts) -> tuple[date, datetime | None] | Fault:
         text: Trimmed; a format that ``sources.dates`` reads without ``date_format``.
         facts: The range of days that can be.
     """
-    at = _read(text)
-    if isinstance(at, Fault):
-        return at
-    day = at.date()
+    if len(text) == _DAY_LENGTH and text[4] == "-" == text[7]:
+        try:
+            day, at = date.fromisoformat(text), None
+        except ValueError:
+            return Fault.NO_SUCH_DAY if _MOMENT.fullmatch(text) else Fault.UNREADABLE_DATE
+    else:
+        read = _read(text)
+        if isinstance(read, Fault):
+            return read
+        day, at = read.date(), read if len(text) > _DAY_LENGTH else None
     if day < facts.earliest_date:
         return Fault.TOO_EARLY
-    if day >= facts.today + timedelta(days=2):
+    if day > facts.today and day >= facts.today + _TWO_DAYS:
         return Fault.IN_FUTURE
-    return day, at if len(text) > len("2025-03-31") else None
+    return day, at
 
 
 def _read(text: str) -> datetime | Fault:

@@ -72,9 +72,12 @@ class Registry:
 
     def latest(self) -> str | None:
         """The champion's version."""
-        from audience_pipeline.ltv import registry
+        from audience_pipeline.ltv import registry, store
 
-        return self._version or registry.version_on(self._uri, date.max)
+        # Asking a database that is not there yet would make one.
+        if self._version is not None or not store.exists(self._uri):
+            return self._version
+        return registry.version_on(self._uri, date.max)
 
     def load(self, version: str) -> LtvModel:
         """Fetch a version, or read it where it has been fetched before."""

@@ -37,6 +37,10 @@ Line = tuple[
 """A transaction as ``LANDED`` has it after ``customer_id``."""
 
 
+Place = tuple[str | int, ...]
+"""Names and numbers that lead to a value."""
+
+
 @dataclass(slots=True)
 class Customer:
     """One customer of a request."""
@@ -71,6 +75,7 @@ class _Reader:
         self._observe_days = 0
         self._lines = 0
         self._currencies: set[str] = set()
+        self._looked_through: dict[tuple[str, str], str | None] = {}
 
     def read(self, body: bytes) -> list[Customer]:
         document = _document(body)
@@ -136,7 +141,7 @@ class _Reader:
             return None
         if not entry.keys() <= {"customer_id", "transactions"}:
             self._add(place, "a field is not known", "the fields are customer_id and transactions")
-        given = self._text(entry.get("customer_id"), f"{dot}customer_id")
+        given = self._text(entry.get("customer_id"), (f"{dot}customer_id",))
         if given is None:
             self._add(f"{dot}customer_id", "empty", "give the shop's id of the customer")
         transactions = entry.get("transactions")
@@ -182,82 +187,95 @@ class _Reader:
         return Customer(customer_id, self._as_of or self._facts.today, problem=problem)
 
     def _line(self, line: Any, parent: str, number: int, *, reduced: bool) -> Line | None:
+        place = (parent, number)
         if not isinstance(line, dict):
-            self._add(f"{parent}[{number}]", "not an object", "give transaction_date and transaction_amount")
+            self._add(_at(place), "not an object", "give transaction_date and transaction_amount")
             return None
         if not line.keys() <= _KNOWN:
-            self._add(f"{parent}[{number}]", "a field is not known", f"the fields are {_listed(FIELDS)}")
+            self._add(_at(place), "a field is not known", f"the fields are {_listed(FIELDS)}")
         before = len(self._problems)
-        day = self._value("transaction_date", line, parent, number)
-        minor = self._value("transaction_amount", line, parent, number)
-        texts = []
-        for name in _TEXTS:
-            text = line.get(name)
-            if text is not None:
-                text = self._text(text, f"{parent}[{number}].{name}")
-                text = text and free_text(name, text)
-            texts.append(text)
-        category, order_id, channel = texts
-        pieces = line.get("quantity")
-        if pieces is not None:
-            pieces = self._text(pieces, f"{parent}[{number}].quantity", number=True)
-            pieces = pieces and quantity(pieces)
-        currency = line.get("currency")
-        if currency is not None:
-            currency = self._currency(currency, f"{parent}[{number}].currency")
-        discount = self._discount(line.get("discount"), f"{parent}[{number}].discount") if reduced else None
+        day = self._day(line.get("transaction_date"), place)
+        minor = self._minor(line.get("transaction_amount"), place)
+        category, order_id, channel = [self._free(name, line.get(name), place) for name in _TEXTS]
+        pieces = self._pieces(line["quantity"], place) if "quantity" in line else None
+        currency = self._currency(line["currency"], place) if "currency" in line else None
+        discount = self._discount(line.get("discount"), place) if reduced else None
         if len(self._problems) > before or day is None or minor is None:
             return None
         return (*day, minor, category, order_id, pieces, currency, channel, discount)
 
-    def _value(self, name: str, line: dict[str, Any], parent: str, number: int) -> Any:
-        """A date or an amount; None where it is at fault."""
-        given = line.get(name)
-        amount = name == "transaction_amount"
-        if type(given) is not str:
-            given = self._text(given, f"{parent}[{number}].{name}", number=amount)
-            if given is None and line.get(name) is not None:
-                return None
-        text = None if given is None else trimmed(given)
-        if text is None:
-            result: Any = Fault.EMPTY
-        else:
-            result = minor_units(text) if amount else moment(text, self._facts)
-        if isinstance(result, Fault):
-            why = reason(result, name, Kind.TRANSACTIONS, ReadOptions(), self._facts).partition(": give")[0]
-            self._add(f"{parent}[{number}].{name}", why, _REMEDIES[name])
+    def _day(self, given: Any, place: Place) -> tuple[date, datetime | None] | None:
+        text = self._text(given, (*place, "transaction_date"))
+        if text is None and given is not None and type(given) is not str:
             return None
-        return result
+        day = Fault.EMPTY if text is None else moment(text, self._facts)
+        if isinstance(day, Fault):
+            self._fault(day, (*place, "transaction_date"))
+            return None
+        return day
 
-    def _discount(self, given: Any, where: str) -> int | None:
+    def _minor(self, given: Any, place: Place) -> int | None:
+        text = self._text(given, (*place, "transaction_amount"), number=True)
+        if text is None and given is not None and type(given) is not str:
+            return None
+        minor = Fault.EMPTY if text is None else minor_units(text)
+        if isinstance(minor, Fault):
+            self._fault(minor, (*place, "transaction_amount"))
+            return None
+        return minor
+
+    def _fault(self, fault: Fault, place: Place) -> None:
+        name = str(place[-1])
+        why = reason(fault, name, Kind.TRANSACTIONS, ReadOptions(), self._facts).partition(": give")[0]
+        self._add(_at(place), why, _REMEDIES[name])
+
+    def _free(self, name: str, given: Any, place: Place) -> str | None:
+        """A text that is kept as it is; the same one is looked through once."""
+        if given is None:
+            return None
+        text = self._text(given, (*place, name))
+        if text is None:
+            return None
+        key = (name, text)
+        if key not in self._looked_through:
+            self._looked_through[key] = free_text(name, text)
+        return self._looked_through[key]
+
+    def _pieces(self, given: Any, place: Place) -> Decimal | None:
+        text = self._text(given, (*place, "quantity"), number=True)
+        return None if text is None else quantity(text)
+
+    def _discount(self, given: Any, place: Place) -> int | None:
         """Minor units; None where it is no amount of 0 or more, which is no fault."""
-        text = self._text(given, where, number=True)
+        text = self._text(given, (*place, "discount"), number=True)
         if text is None:
             return 0
         minor = minor_units(text)
         return None if isinstance(minor, Fault) or minor < 0 else minor
 
-    def _currency(self, given: Any, where: str) -> str | None:
-        text = self._text(given, where)
+    def _currency(self, given: Any, place: Place) -> str | None:
+        text = self._text(given, (*place, "currency"))
         if text is None:
             return None
         if len(text) != 3 or not text.isascii() or not text.isalpha():
-            self._add(where, "not a currency code of three letters", _REMEDIES["currency"])
+            self._add(
+                _at((*place, "currency")), "not a currency code of three letters", _REMEDIES["currency"]
+            )
             return None
         self._currencies.add(text.upper())
         return text.upper()
 
-    def _text(self, given: Any, where: str, *, number: bool = False) -> str | None:
+    def _text(self, given: Any, place: Place, *, number: bool = False) -> str | None:
         """Trimmed; numbers as a JSON file would land them. None where it is empty or at fault."""
         if type(given) is str:
             if not given.isascii() and _SURROGATE.search(given):
-                self._add(where, "half of a character", "write it in UTF-8")
+                self._add(_at(place), "half of a character", "write it in UTF-8")
                 return None
             return trimmed(given)
         if type(given) is int or (number and type(given) is float):
             return repr(given)
         if given is not None:
-            self._add(where, "not a text" + (" or number" if number else ""), "write it in quotes")
+            self._add(_at(place), "not a text" + (" or number" if number else ""), "write it in quotes")
         return None
 
     def _refuse_repeats(self, customers: list[Customer | None], place: Any) -> None:
@@ -271,6 +289,12 @@ class _Reader:
                 )
             elif customer is not None:
                 seen.add(customer.customer_id)
+
+
+def _at(place: Place) -> str:
+    """The path of a place: only made where something is wrong there."""
+    steps = (f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
+    return "".join(steps).lstrip(".")
 
 
 def _document(body: bytes) -> dict[str, Any]:

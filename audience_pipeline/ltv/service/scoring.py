@@ -45,8 +45,7 @@ def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) ->
         if len(days) > 1
         else day
     )
-    # Apart, the two plans take less time than one of both.
-    features = customer_features(orders(lines.lazy()).collect().lazy(), seen).collect()
+    features = customer_features(orders(lines.lazy()), seen).collect()
     scored = score(model, features, prediction_date=day, model_version=version, quintile_by="cut_points")
     if scored["customer_id"].to_list() != keys:
         raise RuntimeError("predictions are not those of the customers that were asked for")

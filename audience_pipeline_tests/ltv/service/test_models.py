@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import polars as pl
+import pytest
+
+from audience_pipeline.ltv import registry, store, throne
 from audience_pipeline.ltv.model import LtvModel
-from audience_pipeline.ltv.service.models import Current, Folder, Follower, Served
+from audience_pipeline.ltv.recipe import recipe_of
+from audience_pipeline.ltv.service.models import Current, Folder, Follower, Registry, Served
+from audience_pipeline.ltv.training import Trained
+from audience_pipeline.ltv.verdict import Verdict
 
 
 @dataclass
@@ -115,3 +122,35 @@ def test_a_registry_is_followed_in_the_background_and_a_folder_is_not(model: Ltv
 
 def test_the_version_of_a_folder_is_that_of_the_batch_command(model: LtvModel, folder: Path) -> None:
     assert Folder(folder).latest() == str(model.as_of)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_champion_of_a_registry_answers_until_another_is_crowned(
+    trained: Trained, shop_orders: pl.DataFrame, tmp_path: Path
+) -> None:
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    current = Current(Registry(uri, tmp_path / "cache"), no_warm_up)
+    current.refresh()
+    assert current.served is None
+    assert not (tmp_path / "mlflow.db").exists()
+    store.prepare(uri)
+    current.refresh()
+    assert "no champion yet" in (current.failure or "")
+
+    recipe = recipe_of(shop_orders.lazy(), trained.model.as_of)
+    for data in ("first", "second"):
+        registry.register(
+            trained,
+            replace(recipe, data=data),
+            Verdict(promoted=True, reason="Better."),
+            tracking_uri=uri,
+            artifacts=tmp_path / "artifacts",
+        )
+        current.refresh()
+
+    assert version(current) == "2"
+    assert current.failure is None
+    throne.roll_back(uri)
+    current.refresh()
+    assert version(current) == "1"
+    assert Registry(uri, tmp_path / "cache", "2").latest() == "2"
