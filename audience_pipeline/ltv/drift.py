@@ -8,7 +8,7 @@ Index"), which is taken off, so that a small shop raises no alarm by being small
 
 Customers are compared with those of the same age in days, the ages weighted as in training: a base grows
 older every day and larger before Christmas, and neither says that anything has changed. For the same reason
-features that only say in which season a customer came are left out.
+features that only place a day in the week or in the year are left out: the cyclic ones.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ _AGES = (30, 60, 90, 180, 365, 545, 730, 910, 1095)
 """Days that part the age bands."""
 _BINS = 10
 _LEVELS = 12
-_SEASONAL = ("month", "quarter", "season", "weekday", "week", "holiday", "peak", "year_")
 _HALF = 0.5
 """Added to each count: an empty bin would have an infinite index."""
 
@@ -198,10 +197,7 @@ def _watched(features: pl.DataFrame, predictions: pl.DataFrame) -> dict[str, pl.
     names = [
         feature.name
         for feature in MODEL_FEATURES
-        if feature.unit != "cyclic"
-        and feature.name != "age_days"
-        and not any(word in feature.name for word in _SEASONAL)
-        and feature.name in features.columns
+        if feature.unit != "cyclic" and feature.name != "age_days" and feature.name in features.columns
     ]
     return {name: features[name] for name in names} | {name: predictions[name] for name in PREDICTIONS}
 

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import ast
 from datetime import date, timedelta
+from pathlib import Path
 
 import polars as pl
 
+import audience_pipeline
 from audience_pipeline.ltv.recipe import code_files, fingerprint, recipe_of
 
 AS_OF = date(2025, 3, 31)
@@ -51,3 +54,30 @@ def test_the_code_of_a_recipe_is_what_decides_what_a_model_says() -> None:
     assert {f"ltv/{name}.py" for name in ("training", "model", "boosters", "scoring", "snapshots")} <= names
     shown = ("charts", "report", "registry", "challenge", "drift", "succession", "files", "recipe")
     assert not {f"ltv/{name}.py" for name in shown} & names
+
+
+def imported(file: Path) -> set[Path]:
+    """Files of the features and the value model that a file imports."""
+    root = Path(audience_pipeline.__file__).parent
+    names = {
+        node.module
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module
+    }
+    paths = {root.parent / Path(*name.split(".")).with_suffix(".py") for name in names}
+    return {path for path in paths if path.is_file() and path.parent.name in {"features", "ltv"}}
+
+
+def test_whatever_training_and_scoring_import_counts_but_for_the_report() -> None:
+    shown = {"report", "importances"}
+    seen: set[Path] = set()
+    waiting = {
+        Path(audience_pipeline.__file__).parent / "ltv" / f"{name}.py" for name in ("training", "scoring")
+    }
+    while waiting:
+        file = waiting.pop()
+        seen.add(file)
+        waiting |= {one for one in imported(file) if one.stem not in shown} - seen
+
+    assert len(seen) > 15
+    assert seen <= set(code_files())
