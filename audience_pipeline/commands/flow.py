@@ -204,6 +204,8 @@ def train(
     else:
         for shown in model_tables(model, settings.config.shop.currency):
             out.print(shown)
+        if "verdict" in model:
+            out.print(f"Version {model['model_version']}: {model['verdict']}", highlight=False)
 
 
 def _trained(settings: Settings, metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -213,4 +215,5 @@ def _trained(settings: Settings, metadata: Mapping[str, Any]) -> dict[str, Any]:
     if "no_model" in metadata:
         return {"no_model": metadata["no_model"]}
     known = registry.read(settings.mlflow_uri, settings.models, str(metadata["model_version"]))
-    return {"model_version": known.version, **known.report}
+    said = {"verdict": known.verdict.reason} if known.verdict else {}
+    return {"model_version": known.version, **said, **known.report}
