@@ -145,14 +145,16 @@ def _show_ranking(bars: list[Bar]) -> None:
 
 def _show_period(found: Data, bars: list[Bar], period: Tables) -> None:
     bias = next(bar for bar in bars if bar.what.startswith("bias"))
-    print(f"{f'{found.period_days} days after {found.period_from}':<36}{'bias':>9}{'decile':>9}{'Gini':>9}"
-          f"{'Spearman':>10}{'MAE':>10}{'R2':>8}")  # fmt: skip
+    title = f"{found.period_days} days after {found.period_from}"
+    columns = f"{'bias':>9}{'decile':>9}{'+/-':>8}{'Gini':>9}{'Spearman':>10}{'MAE':>10}{'R2':>8}"
+    print(f"{title:<36}{columns}")
     for row in period.metrics.filter(pl.col("target") == "next_12m").to_dicts():
         own = row["forecast"] == "next_12m_value"
         print(
             f"{row['forecast']:<36}{_number(row['total_ratio'] and row['total_ratio'] - 1, 8)}"
-            f"{_mark(bias.met) if own else ' '}{_number(row['decile_mape'], 9)}{_number(row['gini'], 9)}"
-            f"{_number(row['spearman'], 10)}{row['mae']:>10,.2f}{_number(row['r2'], 8)}"
+            f"{_mark(bias.met) if own else ' '}{_number(row['decile_mape'], 9)}"
+            f"{_number(row['decile_mape_se'], 8)}{_number(row['gini'], 9)}{_number(row['spearman'], 10)}"
+            f"{row['mae']:>10,.2f}{_number(row['r2'], 8)}"
         )
 
 

@@ -45,11 +45,11 @@ class Bar:
         return asdict(self)
 
 
-def lower_bound(differences: Sequence[float]) -> float:
-    """One-sided lower 95 % bound of a mean by Student's t; that of a single figure is unknown."""
+def lower_bound(differences: Sequence[float]) -> float | None:
+    """One-sided lower 95 % bound of a mean by Student's t; None for a single figure."""
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2:
-        return -math.inf
+        return None
     return float(
         values.mean() - student.ppf(0.95, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
     )
@@ -98,7 +98,8 @@ def hold_out_bars(name: str, parts: Sequence[HeldOut], signal: float | None) -> 
                 row["coverage"] - row["coverage_by_orders"], 0.0, None,
                 row["coverage"] >= row["coverage_by_orders"] - 1e-9),
             Bar("calibration error", name, age, row["calibration_error"], None, CALIBRATION,
-                row["calibration_error"] <= CALIBRATION),
+                row["calibration_error"] <= CALIBRATION,
+                f"{math.sqrt(len(parts)) * row['calibration_error_by_chance']:.3f} by chance in one"),
             Bar("above p90", name, age, row["above_p90"], *ABOVE, ABOVE[0] <= row["above_p90"] <= ABOVE[1]),
             Bar("below p10", name, age, row["below_p10"], None, BELOW, row["below_p10"] <= BELOW),
         ]  # fmt: skip
@@ -109,9 +110,19 @@ def hold_out_bars(name: str, parts: Sequence[HeldOut], signal: float | None) -> 
 def _against_rule(name: str, age: int, gains: Sequence[float], signal: float | None) -> Bar:
     mean, low = float(np.mean(gains)), lower_bound(gains)
     note = f"mean {mean:+.4f}"
+    if low is None:
+        return Bar("within 30 % minus rule", name, age, mean, None, None, None, "one seed says nothing")
     if signal is None:
-        met = low >= WORSE_THAN_RULE or max(map(abs, gains)) == 0
-        return Bar("within 30 % minus rule, lower bound", name, age, low, WORSE_THAN_RULE, None, met, note)
+        return Bar(
+            "within 30 % minus rule, lower bound",
+            name,
+            age,
+            low,
+            WORSE_THAN_RULE,
+            None,
+            low >= WORSE_THAN_RULE,
+            note,
+        )
     if signal > 0:
         return Bar("above the rule where there is signal", name, age, low, 0.0, None, low > 0, note)
     high = 2 * mean - low

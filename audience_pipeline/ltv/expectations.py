@@ -163,7 +163,7 @@ def _dishonest(tables: Tables) -> list[str]:
     gaps = [
         f"{_after(row['age_days'])} by {100 * row['calibration_error']:.0f} points"
         for row in rows
-        if row["calibration_error"] > WRONG_PROBABILITY
+        if row["calibration_error"] > max(WRONG_PROBABILITY, 2 * (row["calibration_error_by_chance"] or 0))
     ]
     narrow = [
         f"{_after(row['age_days'])} {_percent(row['above_p90'])} above, {_percent(row['below_p10'])} below"

@@ -53,6 +53,17 @@ def reliability(probability: Floats, came_true: Floats, bins: int = BINS) -> flo
     return float(np.abs(gap).sum() / len(probability))
 
 
+def reliability_by_chance(probability: Floats, bins: int = BINS) -> float:
+    """The calibration error that probabilities show on so few customers although all of them are right.
+
+    In each bin the gap is then nearly normal around nothing, and its mean size ``sqrt(2 / pi)`` deviations.
+    """
+    if not len(probability):
+        return 0.0
+    variance = np.bincount(_bin(probability, bins), weights=probability * (1 - probability), minlength=bins)
+    return float(math.sqrt(2 / math.pi) * np.sqrt(variance).sum() / len(probability))
+
+
 def tails(actual: Floats, p10: Floats, p90: Floats) -> tuple[float, float]:
     """Shares of actual values above ``p90`` and below ``p10``."""
     return float((actual > p90).mean()), float((actual < p10).mean())

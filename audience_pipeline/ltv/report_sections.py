@@ -166,7 +166,7 @@ def _honest(report: Report) -> Section:
     levels = Grid(
         "Levels of confidence and the 80 % range, by days since the first order",
         ["days", "high: share", "within 30 %", "medium: share", "within 30 %", "low: share", "within 30 %",
-         "stated on average", "calibration error", "above the range", "below the range"],
+         "stated on average", "calibration error", "by chance alone", "above the range", "below the range"],
         [
             [
                 str(row["age_days"]),
@@ -177,6 +177,7 @@ def _honest(report: Report) -> Section:
                 ),
                 share(row["within_30_stated"]),
                 points(row["calibration_error"]),
+                points(row["calibration_error_by_chance"]),
                 share(row["above_p90"]),
                 share(row["below_p10"]),
             ]

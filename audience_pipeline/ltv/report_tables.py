@@ -51,6 +51,7 @@ SCHEMAS: Mapping[str, pl.Schema] = {
         {"age_days": pl.Int64, "customers": pl.Int64, "window_days": pl.Int64},
         (
             "within_30_stated", "within_30_realised", "within_30_rule", "skill", "calibration_error",
+            "calibration_error_by_chance",
             "above_p90", "below_p10", "high_share", "high_within_30", "medium_share", "medium_within_30",
             "low_share", "low_within_30", "coverage", "coverage_by_orders", "best_multiple",
             "best_multiple_within_30", "returners", "future_log_sd", "future_ceiling", "future_within_30",
@@ -90,11 +91,12 @@ class Tables:
     differences: pl.DataFrame
     """Forecast minus naive forecast on the same customers, with standard errors."""
     probabilities: pl.DataFrame
-    """By age: ``within_30_probability`` stated and realised, its calibration error, the tails of the 80 %
-    interval, the levels of confidence, ``coverage`` (mean share of hits over all coverages, most confident
-    first) beside that by number of orders, and how much could have been known: ``within_30_stated`` is the
-    ceiling by the model's own distribution, ``best_multiple_within_30`` that of constant multiples of the
-    spend so far in hindsight, ``future_ceiling`` that of the value still to come of customers who return."""
+    """By age: ``within_30_probability`` stated and realised, its calibration error (and what that would be by
+    chance, were every probability right), the tails of the 80 % interval, the levels of confidence,
+    ``coverage`` (mean share of hits over all coverages, most confident first) beside that by number of
+    orders, and how much could have been known: ``within_30_stated`` is the ceiling by the model's own
+    distribution, ``best_multiple_within_30`` that of constant multiples of the spend so far in hindsight,
+    ``future_ceiling`` that of the value still to come of customers who return."""
     reliability: pl.DataFrame
     """Ten bins of ``within_30_probability`` (by age) and ``repeat_probability``: stated and realised."""
     coverage: pl.DataFrame

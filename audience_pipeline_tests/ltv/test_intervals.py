@@ -12,6 +12,7 @@ from audience_pipeline.ltv.intervals import (
     future_value,
     hits,
     reliability,
+    reliability_by_chance,
     reliability_table,
     risk_coverage,
     skill,
@@ -38,6 +39,17 @@ def test_the_table_has_a_row_for_each_bin_with_customers() -> None:
         (0.6, 0.7, 2, pytest.approx(0.65), 0.5),
         (0.9, 1.0, 1, 1.0, 1.0),
     ]
+
+
+def test_probabilities_that_are_right_still_show_an_error_on_few_customers() -> None:
+    draw = np.random.default_rng(4)
+    stated = draw.uniform(0.3, 0.9, 400)
+
+    found = [reliability(stated, (draw.random(400) < stated).astype(float)) for _ in range(300)]
+
+    assert reliability_by_chance(stated) == pytest.approx(np.mean(found), rel=0.06)
+    assert reliability_by_chance(np.tile(stated, 100)) == pytest.approx(reliability_by_chance(stated) / 10)
+    assert reliability_by_chance(np.zeros(0)) == 0
 
 
 def test_tails_are_what_lies_outside_the_bounds() -> None:
