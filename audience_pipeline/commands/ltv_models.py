@@ -138,7 +138,7 @@ def _row(version: Version) -> dict[str, Any]:
         "as_of": None if version.as_of.year == 9999 else version.as_of.isoformat(),
         "aliases": list(version.aliases),
         "state": state or ("rolled back" if version.withdrawn else "former"),
-        "customers": version.metrics.get("customers"),
+        "customers": int(version.metrics.get("customers", 0)) or None,
         **{name: version.metrics.get(key) for name, key in HEADLINES.items()},
         "promoted": verdict.promoted if verdict else None,
         "verdict": verdict.reason if verdict else None,
