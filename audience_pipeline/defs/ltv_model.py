@@ -11,8 +11,8 @@ from audience_pipeline.defs.lake import last_order_day, write_json
 from audience_pipeline.defs.pictures import picture, small_table
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.ltv import charts, registry
-from audience_pipeline.ltv.challenge import is_due, judge, newest_cohort
-from audience_pipeline.ltv.drift import Reference
+from audience_pipeline.ltv.challenge import is_due, judge, newest_cohort, unable
+from audience_pipeline.ltv.drift import Reference, drift
 from audience_pipeline.ltv.files import HTML
 from audience_pipeline.ltv.html_report import html_report
 from audience_pipeline.ltv.minimum import TooLittleHistory
@@ -86,9 +86,9 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
         except TooLittleHistory as error:
             write_json(reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
             return _untrained(str(error), as_of)
-        verdict = challenged(settings, trained, orders, customer_activity)
-        context.log.info(verdict.reason)
         base = features_as_of(orders, as_of, customer_activity).collect(engine="streaming")
+        verdict = challenged(settings, trained, base, orders, customer_activity)
+        context.log.info(verdict.reason)
         made = registry.register(
             trained,
             recipe,
@@ -103,8 +103,10 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
     return ltv_model
 
 
-def challenged(settings: Settings, trained: Trained, orders: pl.LazyFrame, activity: pl.LazyFrame) -> Verdict:
-    """Hold a newly trained model against the champion."""
+def challenged(
+    settings: Settings, trained: Trained, base: pl.DataFrame, orders: pl.LazyFrame, activity: pl.LazyFrame
+) -> Verdict:
+    """Hold a newly trained model against the champion; ``base`` are the features of the day of training."""
     as_of = trained.model.as_of
     reigning = registry.reigning(settings.mlflow_uri)
     if reigning is None:
@@ -112,14 +114,25 @@ def challenged(settings: Settings, trained: Trained, orders: pl.LazyFrame, activ
     if reigning.as_of > as_of:
         return backfilled(reigning.version, reigning.as_of, as_of)
     try:
-        champion = registry.read(settings.mlflow_uri, settings.models, reigning.version).model
+        champion = registry.read(settings.mlflow_uri, settings.models, reigning.version)
     except registry.UnusableModelError as error:
         return cannot_score(reigning.version, str(error))
-    due = is_due(reigning.as_of, as_of, settings.config.ltv.champion_days)
-    cohort = newest_cohort(trained.held.ltv, reigning.as_of, due=due)
+    due = _why_due(champion, base, as_of, settings.config.ltv.champion_days)
+    cohort = newest_cohort(trained.held.ltv, reigning.as_of, due=bool(due))
     days = cohort.rows.select("customer_id", "as_of").lazy()
     features = features_as_of(orders, days, activity).collect(engine="streaming")
-    return judge(champion, reigning.version, cohort, features, as_of=as_of, due=due)
+    return judge(champion.model, reigning.version, cohort, features, as_of=as_of, due=due)
+
+
+def _why_due(champion: registry.Known, base: pl.DataFrame, as_of: date, champion_days: int | None) -> str:
+    """Why an equally good model of newer data should replace the champion; empty where nothing says so."""
+    if is_due(champion.model.as_of, as_of, champion_days):
+        return f"that one has seen no data for {(as_of - champion.model.as_of).days} days"
+    try:
+        moved = drift(champion.reference, base, champion.model.predict(base))
+    except unable():
+        return ""  # the comparison says so
+    return "customers have moved away from those of its training" if moved.act else ""
 
 
 def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.MaterializeResult:

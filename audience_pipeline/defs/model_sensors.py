@@ -1,7 +1,7 @@
 """What starts work when the champion changes, or when customers have moved away from it."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from audience_pipeline.defs.jobs import daily_refresh, monthly_retraining
 from audience_pipeline.defs.ltv import drift_note, model_note
 from audience_pipeline.ltv import registry
 from audience_pipeline.ltv.store import exists
+from audience_pipeline.results.cohorts import RECENT_DAYS
 from audience_pipeline.settings import Settings
 
 LEAST_NEW_DAYS = 14
@@ -65,14 +66,7 @@ def build_model_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.S
         newest, month = calendar.newest_day(), calendar.newest_month()
         if newest is None or month is None or not exists(settings.mlflow_uri):
             return dg.SkipReason("there is no model yet")
-        moved = [
-            what
-            for what, note in (
-                ("features or predictions have moved", drift_note(settings, newest)),
-                ("customers do not spend as predicted", calibration_note(settings, newest)),
-            )
-            if _read(note).get("act")
-        ]
+        moved = _moved(settings, newest)
         if not moved:
             return dg.SkipReason(f"no drift is known as of {newest}")
         seen = registry.newest_as_of(settings.mlflow_uri)
@@ -81,6 +75,18 @@ def build_model_sensors(settings: Settings, calendar: AsOfCalendar) -> list[dg.S
         return early_training(newest, month)
 
     return [new_champion, drift]
+
+
+def _moved(settings: Settings, newest: date) -> list[str]:
+    """What speaks against the model that predicted the newest date."""
+    noted = _read(drift_note(settings, newest))
+    moved = ["features or predictions have moved"] if noted.get("act") else []
+    trained = date.fromisoformat(noted.get("model_as_of", date.max.isoformat()))
+    # A model that was trained since has learned from these customers already.
+    unseen = trained <= newest - timedelta(days=RECENT_DAYS)
+    if unseen and _read(calibration_note(settings, newest)).get("act"):
+        moved.append("customers do not spend as predicted")
+    return moved
 
 
 def early_training(newest: date, month: date) -> dg.RunRequest:

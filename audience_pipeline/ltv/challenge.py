@@ -86,7 +86,7 @@ def judge(
     features: pl.DataFrame,
     *,
     as_of: date,
-    due: bool = False,
+    due: str = "",
 ) -> Verdict:
     """Compare the champion with a challenger and decide.
 
@@ -96,7 +96,8 @@ def judge(
         cohort: Of :func:`newest_cohort`.
         features: Customer features of the cohort's ``customer_id, as_of``, in any order.
         as_of: The last day whose data the challenger has seen.
-        due: Of :func:`is_due`: the challenger then only has to be not worse.
+        due: Why the challenger only has to be not worse, in words that go on from "which is enough
+            because"; empty where it has to be better.
     """
     rows = cohort.rows
     if rows.is_empty():
@@ -115,14 +116,14 @@ def judge(
     rows, ordered = rows.filter(alike), ordered.filter(alike)
     try:
         said = champion.predict(ordered)
-    except _unable() as error:
+    except unable() as error:
         return cannot_score(version, f"today's features do not fit it ({type(error).__name__}: {error})")
     figures = compare(rows, said)
     ruling = next(figure for figure in figures if figure.rules)
-    promoted = ruling.outcome == "better" or (due and ruling.outcome == "alike")
+    promoted = ruling.outcome == "better" or (bool(due) and ruling.outcome == "alike")
     return Verdict(
         promoted=promoted,
-        reason=_reason(ruling, version, champion.as_of, as_of, cohort, due=due),
+        reason=_reason(ruling, version, champion.as_of, cohort, due),
         customers=cohort.customers,
         unseen=cohort.unseen,
         figures=figures,
@@ -144,32 +145,27 @@ def _same_past(rows: pl.DataFrame, features: pl.DataFrame) -> pl.Series:
     return both.select((gap <= _CENT).fill_null(value=True)).to_series()
 
 
-def _unable() -> tuple[type[Exception], ...]:
+def unable() -> tuple[type[Exception], ...]:
+    """What a model may raise that does not fit today's features."""
     from lightgbm.basic import LightGBMError
 
     return (pl.exceptions.PolarsError, ValueError, TypeError, KeyError, IndexError, AttributeError,
             LightGBMError)  # fmt: skip
 
 
-def _reason(
-    ruling: Figure, version: str, champion_as_of: date, as_of: date, cohort: Cohort, *, due: bool
-) -> str:
+def _reason(ruling: Figure, version: str, champion_as_of: date, cohort: Cohort, due: str) -> str:
     size = max(ruling.champion, 1e-12)
     change = (
         f"the Tweedie deviance of predicted_ltv changes by {ruling.difference / size:+.1%} "
         f"(95 % interval {ruling.low / size:+.1%} to {ruling.high / size:+.1%}; less is better)"
     )
-    days = (as_of - champion_as_of).days
     match ruling.outcome:
         case "better":
             told = f"Better than version {version} beyond noise: {change}"
         case "worse":
             told = f"Worse than version {version} beyond noise: {change}"
         case _ if due:
-            told = (
-                f"Not worse than version {version} beyond noise ({change}), and trained on {days} days of "
-                "newer data, which is enough"
-            )
+            told = f"Not worse than version {version} beyond noise, which is enough because {due}: {change}"
         case _:
             told = f"Not better than version {version} beyond noise: {change}"
     if cohort.unseen:

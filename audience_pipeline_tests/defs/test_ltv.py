@@ -181,11 +181,26 @@ def test_cohorts_hold_what_was_predicted_against_what_was_spent(
     assert "customers_spend_as_predicted" in checks(result)
 
 
-def test_early_training_learns_from_the_days_after_the_month(
+def test_early_training_after_prices_had_tripled_learns_from_the_days_after_the_month_and_takes_over(
     shop: Shop, months: list[dict[str, Any]]
 ) -> None:
-    early = shop.train("2025-01-01", as_of="2025-02-14")
+    orders = make_orders(1500)
+    try:
+        shop.land(orders.with_columns(pl.col("amount_minor") * 3))
+        early = shop.train("2025-02-01", as_of=DAY.isoformat())
+    finally:
+        shop.land(orders)
 
-    assert early["as_of"] == "2025-02-14"
-    assert early["verdict"].startswith("A backfill"), "the champion has seen February to its end"
-    assert early["champion"] == "1"
+    assert early["as_of"] == "2025-03-31", "and not the last of February"
+    assert early["became_champion"], "not worse is enough once customers have moved away"
+    assert early["champion"] == early["model_version"]
+    assert throne.roll_back(shop.settings.mlflow_uri) == (early["model_version"], "1")
+
+
+def test_a_month_before_the_champion_is_trained_for_the_dates_before_it(
+    shop: Shop, months: list[dict[str, Any]]
+) -> None:
+    past = shop.train("2025-01-01")
+
+    assert past["verdict"].startswith("A backfill")
+    assert past["champion"] == "1"

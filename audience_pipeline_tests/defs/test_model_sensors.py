@@ -127,8 +127,10 @@ def test_a_date_that_was_never_predicted_waits_for_its_own_refresh(tick: Tick, f
     assert "has not been predicted yet" in tick("new_champion").skip_message
 
 
-def noted(settings: Settings, *, drift: bool = False, spending: bool = False) -> None:
-    write_json(drift_note(settings, NEWEST), {"act": drift})
+def noted(
+    settings: Settings, *, drift: bool = False, spending: bool = False, trained: str = "2025-12-15"
+) -> None:
+    write_json(drift_note(settings, NEWEST), {"act": drift, "model_as_of": trained})
     write_json(calibration_note(settings, NEWEST), {"act": spending})
 
 
@@ -150,6 +152,14 @@ def test_without_drift_nothing_is_asked_for(tick: Tick, settings: Settings, fake
     assert "no drift is known" in tick("drift").skip_message
     noted(settings)
     assert "no drift is known" in tick("drift").skip_message
+
+
+def test_customers_whom_the_champion_has_learned_from_since_ask_for_nothing(
+    tick: Tick, settings: Settings, fake: FakeRegistry
+) -> None:
+    noted(settings, spending=True, trained="2025-12-16")
+
+    assert tick("drift").run_requests == []
 
 
 def test_drift_on_data_that_a_model_has_seen_already_asks_for_nothing(

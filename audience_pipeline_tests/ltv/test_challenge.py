@@ -72,7 +72,7 @@ def champion_saying(rows: pl.DataFrame, factor: np.ndarray[Any, Any] | float) ->
     )
 
 
-def decided(factor: np.ndarray[Any, Any] | float, *, due: bool = False, customers: int = 600) -> Verdict:
+def decided(factor: np.ndarray[Any, Any] | float, *, due: str = "", customers: int = 600) -> Verdict:
     rows = held(customers)
     features = rows.select("customer_id", "as_of").reverse()
     return judge(
@@ -100,7 +100,7 @@ def test_a_worse_challenger_stays_one_even_when_the_champion_is_due() -> None:
     champion = champion_saying(rows, 1.0)
 
     verdict = judge(champion, "1", Cohort(worse, unseen=True), rows.select("customer_id", "as_of"),
-                    as_of=AS_OF, due=True)  # fmt: skip
+                    as_of=AS_OF, due="it is old")  # fmt: skip
 
     assert not verdict.promoted
     assert verdict.reason.startswith("Worse than version 1 beyond noise")
@@ -109,12 +109,12 @@ def test_a_worse_challenger_stays_one_even_when_the_champion_is_due() -> None:
 def test_an_equally_good_challenger_replaces_a_champion_that_is_due_and_no_other() -> None:
     same = noise(2, 0.01)
 
-    young, due = decided(same), decided(same, due=True)
+    young, due = decided(same), decided(same, due="it is old")
 
     assert not young.promoted
     assert young.reason.startswith("Not better than version 1 beyond noise")
     assert due.promoted
-    assert "trained on 31 days of newer data" in due.reason
+    assert due.reason.startswith("Not worse than version 1 beyond noise, which is enough because it is old: ")
 
 
 def test_a_forecast_gains_nothing_by_being_low() -> None:
