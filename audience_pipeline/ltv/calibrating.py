@@ -8,13 +8,13 @@ from datetime import date
 import numpy as np
 import polars as pl
 
-from audience_pipeline.ltv.boosters import SHRINKS, tweedie_deviance
+from audience_pipeline.ltv.boosters import tweedie_deviances
 from audience_pipeline.ltv.calibration import AGE_BUCKETS, Level, Odds, age_bucket, winsorised
 from audience_pipeline.ltv.distribution import Distribution, Forecast, held_out
 from audience_pipeline.ltv.held import HELD_SCHEMA, HeldOut
 from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 from audience_pipeline.ltv.model import Calibration
-from audience_pipeline.ltv.outlook import Outlook
+from audience_pipeline.ltv.outlook import Outlook, Weights
 from audience_pipeline.ltv.rows import FOLDS, Rows
 from audience_pipeline.ltv.snapshots import AGES
 
@@ -23,6 +23,16 @@ _LEAST_ROWS = 400
 _MOST_ROWS = 120_000
 """More rows than these are sampled by customer for the distribution."""
 _MAJOR = 0.01
+_SURENESS = 2.0
+"""Standard errors by which trees must be better than the purchase model alone. Rows of a customer are
+alike, so that one error of rows is less than one of customers."""
+PURCHASES_ALONE: Weights = (1.0, 0.0, 0.0)
+BLENDS: tuple[Weights, ...] = tuple(
+    (1.0 - (hurdle + money) / 4, hurdle / 4, money / 4)
+    for hurdle in range(5)
+    for money in range(5 - hurdle)
+    if hurdle + money
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +93,43 @@ def _sampled(rows: Rows, first: Bools) -> Bools:
 def _fit(rows: Rows, outlook: Outlook, on_newest: Bools, inside: Bools) -> Calibration:
     first, next_year = rows.first_window & inside, on_newest & inside
     bucket = age_bucket(rows.age)
-    weight, next_weight = _weight(rows, outlook, first), _weight(rows, outlook, next_year)
+    by_age = []
+    for number in range(AGE_BUCKETS):
+        of_age = first & (bucket == number)
+        by_age.append(_blend(rows, outlook, of_age if of_age.sum() >= _LEAST_ROWS else first))
+    next_level, next_weights = _blend(rows, outlook, next_year)
     return Calibration(
-        first_year=_levels(rows, outlook, first, weight),
-        first_year_weight=weight,
-        next_12m_weight=next_weight,
-        next_12m=Level.fit(outlook.take(next_year).blended(next_weight), rows.spent[next_year]),
+        first_year=tuple(level for level, _ in by_age),
+        first_year_weights=tuple(weights for _, weights in by_age),
+        next_12m=next_level,
+        next_12m_weights=next_weights,
         again=Odds.fit(outlook.again[first], rows.ordered[first], bucket[first]),
         repeat=Odds.fit(outlook.again[next_year], rows.ordered[next_year], bucket[next_year]),
     )
 
 
-def _weight(rows: Rows, outlook: Outlook, inside: Bools) -> float:
-    """Share of the Tweedie trees with the least deviance, levels made equal first."""
-    if not inside.any():
-        return 0.5
-    spent = np.maximum(winsorised(rows.spent[inside]), 0.0)
-    some = outlook.take(inside)
-    losses = []
-    for weight in SHRINKS:
-        blended = np.maximum(some.blended(weight), 1e-6)
-        losses.append(tweedie_deviance(spent, blended * max(spent.sum() / blended.sum(), 1e-6)))
-    return SHRINKS[int(np.argmin(losses))]
+def _blend(rows: Rows, outlook: Outlook, inside: Bools) -> tuple[Level, Weights]:
+    """The weights with the least deviance, levels made equal first, and the level of their blend.
+
+    Trees must earn their weight: a blend with more of them has to be better beyond a standard error.
+    """
+    some, spent = outlook.take(inside), rows.spent[inside]
+    label = np.maximum(winsorised(spent), 0.0)
+    chosen, best = PURCHASES_ALONE, _deviances(some, PURCHASES_ALONE, label)
+    for weights in BLENDS:
+        deviances = _deviances(some, weights, label)
+        gain = best - deviances
+        needed = (
+            _SURENESS * float(gain.std()) / np.sqrt(max(len(gain), 1)) if chosen == PURCHASES_ALONE else 0.0
+        )
+        if len(gain) and float(gain.mean()) > needed:
+            chosen, best = weights, deviances
+    return Level.fit(some.blended(chosen), spent), chosen
 
 
-def _levels(rows: Rows, outlook: Outlook, first: Bools, weight: float) -> tuple[Level, ...]:
-    blended = outlook.blended(weight)
-    bucket = age_bucket(rows.age)
-    levels = []
-    for number in range(AGE_BUCKETS):
-        inside = first & (bucket == number)
-        if inside.sum() < _LEAST_ROWS:
-            inside = first
-        levels.append(Level.fit(blended[inside], rows.spent[inside]))
-    return tuple(levels)
+def _deviances(outlook: Outlook, weights: Weights, label: Floats) -> Floats:
+    blended = outlook.blended(weights)
+    return tweedie_deviances(label, blended * max(float(label.sum() / max(blended.sum(), 1e-9)), 1e-6))
 
 
 def held_tables(rows: Rows, outlook: Outlook, forecasts: Forecasts, newest: date, horizon: int) -> HeldOut:

@@ -12,9 +12,9 @@ from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 AGE_EDGES = (15, 45, 75, 135, 225, 300)
 """Days that part the ages of customers."""
 AGE_BUCKETS = len(AGE_EDGES) + 1
-_ROWS_A_BIN = 250
-_MOST_BINS = 10
-_PRIOR_ROWS = 60
+_ROWS_A_BIN = 1000
+_MOST_BINS = 8
+_PRIOR_ROWS = 300
 """A bin's own level counts as much as the common one when it has so many rows."""
 _OUTLIER_TIMES = 10
 """Labels this many times above their 99.5 % quantile are cut: one must not raise everybody's value."""

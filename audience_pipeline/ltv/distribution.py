@@ -92,7 +92,8 @@ class Distribution:
     """One for each age bucket."""
     odds: Odds
     """Calibration of the probability."""
-    margin: float
+    margins: tuple[float, ...]
+    """For each age bucket the gain in stated probability that another multiple than the rule's needs."""
 
     @classmethod
     def fit(cls, prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints) -> Self:
@@ -104,31 +105,28 @@ class Distribution:
             ordered: Whether there was an order in it.
             fold: Rows of one customer share a fold; margin and probabilities are measured across folds.
         """
-        usable = prospects.observed > 0
-        chosen, hit, bucket, gains = [], [], [], []
-        for rows, residuals in _across(
-            prospects.take(usable), remaining[usable], ordered[usable], fold[usable]
-        ):
-            part = prospects.take(np.flatnonzero(usable)[rows])
-            stated = _stated(residuals, part)
-            right = _hits(part.observed, remaining[usable][rows])
-            gains.append(_choices(stated, right))
-            chosen.append(stated)
-            hit.append(right)
-            bucket.append(part.bucket)
-        margin = _margin(np.concatenate(gains)) if gains else _NEVER
-        stated, right = np.concatenate(chosen), np.concatenate(hit)
-        best = _best(stated, margin)
-        take = np.arange(len(best))
-        odds = Odds.fit(stated[take, best], right[take, best], np.concatenate(bucket))
-        residuals = _fit(prospects.take(usable), remaining[usable], ordered[usable])
-        return cls(tuple(residuals), odds, margin)
+        at = np.flatnonzero(prospects.observed > 0)
+        some = prospects.take(at)
+        followed, bought = remaining[at], ordered[at]
+        stated = np.zeros((len(at), len(MULTIPLES)))
+        for number in np.unique(fold[at]):
+            out = fold[at] == number
+            others = ~out if not out.all() else out
+            residuals = _fit(some.take(others), followed[others], bought[others])
+            stated[out] = _stated(residuals, some.take(out))
+        right = _hits(some.observed, followed)
+        gains = _choices(stated, right)
+        margins = tuple(_margin(gains[some.bucket == number]) for number in range(AGE_BUCKETS))
+        best = _best(stated, np.asarray(margins)[some.bucket])
+        rows = np.arange(len(best))
+        odds = Odds.fit(stated[rows, best], right[rows, best], some.bucket)
+        return cls(tuple(_fit(some, followed, bought)), odds, margins)
 
     def predict(self, prospects: Prospects) -> Forecast:
         """The forecast of each row."""
         observed = prospects.observed
         stated = _stated(self.residuals, prospects)
-        best = _best(stated, self.margin)
+        best = _best(stated, np.asarray(self.margins)[prospects.bucket])
         probability = self.odds.applied(stated[np.arange(len(best)), best], prospects.bucket)
         positive = observed > 0
         low, high = _bounds(self.residuals, prospects)
@@ -154,7 +152,7 @@ class Distribution:
             )
             for one in data["residuals"]
         )
-        return cls(residuals, Odds.from_json(data["odds"]), data["margin"])
+        return cls(residuals, Odds.from_json(data["odds"]), tuple(data["margins"]))
 
 
 def held_out(
@@ -169,16 +167,6 @@ def held_out(
         for name, values in columns.items():
             values[out] = getattr(forecast, name)
     return Forecast(**columns)
-
-
-def _across(
-    prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints
-) -> Iterator[tuple[Ints, list[Residuals]]]:
-    """Rows of each fold, and residuals of the others; of all where there is one fold only."""
-    for number in np.unique(fold):
-        out = fold == number
-        others = ~out if not out.all() else out
-        yield np.flatnonzero(out), _fit(prospects.take(others), remaining[others], ordered[others])
 
 
 def _fit(prospects: Prospects, remaining: Floats, ordered: Bools) -> list[Residuals]:
@@ -306,7 +294,7 @@ def _hits(observed: Floats, remaining: Floats) -> Bools:
     return right
 
 
-def _best(stated: Floats, margin: float) -> Ints:
+def _best(stated: Floats, margin: Floats | float) -> Ints:
     best = stated.argmax(axis=1)
     gain = stated[np.arange(len(best)), best] - stated[:, _RULE]
     return np.where(gain > margin, best, _RULE)
@@ -321,6 +309,8 @@ def _choices(stated: Floats, right: Bools) -> Floats:
 
 def _margin(gains: Floats) -> float:
     """The margin with the greatest sure gain; never another multiple where none has one."""
+    if not len(gains):
+        return _NEVER
     sure = gains.sum(axis=0) - _SURENESS * np.sqrt((gains**2).sum(axis=0))
     best = int(np.argmax(sure))
     return MARGINS[best] if sure[best] > 0 else _NEVER

@@ -25,9 +25,6 @@ class Base:
 
     customers: Customers
     fold: Ints
-    net: Floats
-    """Net revenue so far, minor units."""
-    sales: Floats
 
 
 def fit_purchases(base: Base, inside: Bools) -> PurchaseModel:
@@ -35,10 +32,7 @@ def fit_purchases(base: Base, inside: Bools) -> PurchaseModel:
     some = base.customers.take(inside)
     rate = OrderRate.fit(some.repeats, some.recency, some.age)
     value = OrderValue.fit(some.repeats + 1.0, some.mean)
-    most = value.ceiling * (some.repeats + 1.0)
-    sales = float(np.minimum(base.sales[inside], most).sum())
-    net = float(np.clip(base.net[inside], -most, most).sum())
-    return PurchaseModel(rate, value, float(np.clip(net / sales, 0.2, 1.0)) if sales > 0 else 1.0)
+    return PurchaseModel(rate, value)
 
 
 def fit_outlook(

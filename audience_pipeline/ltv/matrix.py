@@ -37,7 +37,7 @@ class Customers:
     age: Floats
     """Days since the first order."""
     mean: Floats
-    """Mean sales of a purchase day, minor units."""
+    """Net revenue so far by purchase days, minor units, at least 0: an order that came back counts as none."""
     first_year: Floats
     """Net revenue so far within the first year, minor units."""
 
@@ -97,7 +97,7 @@ class Encoder:
             repeats=days - 1.0,
             recency=age - _floats(features["recency_days"]),
             age=age,
-            mean=_floats(features["sales_minor"]) / days,
+            mean=np.maximum(_floats(features["observed_minor"]), 0.0) / days,
             first_year=_floats(features["first_year_minor"]),
         )
 

@@ -15,7 +15,7 @@ import polars as pl
 from audience_pipeline.ltv.calibration import Level, Odds, age_bucket
 from audience_pipeline.ltv.distribution import Distribution, Prospects
 from audience_pipeline.ltv.matrix import Customers, Floats, Ints
-from audience_pipeline.ltv.outlook import KINDS, Outlook, OutlookModel
+from audience_pipeline.ltv.outlook import KINDS, Outlook, OutlookModel, Weights
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS
 
 FORMAT = 2
@@ -34,9 +34,9 @@ class Calibration:
     first_year: tuple[Level, ...]
     """Of the value that remains of the first year, for each age bucket."""
     next_12m: Level
-    first_year_weight: float
-    """Share of the Tweedie trees in the blend with the hurdle model, for the first year."""
-    next_12m_weight: float
+    first_year_weights: tuple[Weights, ...]
+    """Of the value that remains of the first year, for each age bucket."""
+    next_12m_weights: Weights
     again: Odds
     """Of the probability of an order in the rest of the first year."""
     repeat: Odds
@@ -44,17 +44,16 @@ class Calibration:
 
     def remaining(self, outlook: Outlook, bucket: Ints) -> Floats:
         """Expected net revenue of the rest of the first year, minor units."""
-        blended = outlook.blended(self.first_year_weight)
-        value = np.zeros(len(blended))
-        for number, level in enumerate(self.first_year):
+        value = np.zeros(len(bucket))
+        for number, (level, weights) in enumerate(zip(self.first_year, self.first_year_weights, strict=True)):
             rows = bucket == number
             if rows.any():
-                value[rows] = level.applied(blended[rows])
+                value[rows] = level.applied(outlook.take(rows).blended(weights))
         return value
 
     def next_year(self, outlook: Outlook) -> Floats:
         """Expected net revenue of the next year, minor units."""
-        return self.next_12m.applied(outlook.blended(self.next_12m_weight))
+        return self.next_12m.applied(outlook.blended(self.next_12m_weights))
 
     def prospects(self, outlook: Outlook, observed: Floats, bucket: Ints) -> Prospects:
         """What the distribution of the first year is made from."""
@@ -70,8 +69,8 @@ class Calibration:
         return cls(
             first_year=tuple(level(one) for one in data["first_year"]),
             next_12m=level(data["next_12m"]),
-            first_year_weight=data["first_year_weight"],
-            next_12m_weight=data["next_12m_weight"],
+            first_year_weights=tuple(_weights(one) for one in data["first_year_weights"]),
+            next_12m_weights=_weights(data["next_12m_weights"]),
             again=Odds.from_json(data["again"]),
             repeat=Odds.from_json(data["repeat"]),
         )
@@ -193,6 +192,11 @@ class LtvModel:
             distribution=Distribution.from_json(data["distribution"]),
             cuts=tuple(data["cuts"]),
         )
+
+
+def _weights(values: list[float]) -> Weights:
+    purchase, hurdle, money = values
+    return purchase, hurdle, money
 
 
 def _put(values: Floats, rows: Ints, others: Floats) -> Floats:

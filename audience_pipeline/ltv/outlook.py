@@ -20,6 +20,9 @@ WINDOW_COLUMNS = ("window_days", "expected_orders", "alive", "expected_order_val
 """Columns of the matrix after the encoded features; all but the first from the purchase model."""
 _RARE = 1e-4
 
+Weights = tuple[float, float, float]
+"""Shares of the purchase model, the hurdle model and the Tweedie trees in a forecast; they sum to 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -78,7 +81,7 @@ def expect(purchases: PurchaseModel, customers: Customers, days: Floats) -> Expe
     return Expectation(
         orders=purchases.rate.expected(*history, days),
         alive=purchases.rate.alive(*history),
-        order_value=purchases.value.expected(customers.repeats + 1.0, customers.mean) * purchases.net_share,
+        order_value=purchases.value.expected(customers.repeats + 1.0, customers.mean),
     )
 
 
@@ -97,9 +100,11 @@ class Outlook:
     money: Floats
     """Net revenue by the Tweedie trees."""
 
-    def blended(self, weight: float) -> Floats:
-        """``weight`` of the Tweedie trees and the rest of the hurdle model."""
-        mixed: Floats = weight * self.money + (1.0 - weight) * self.hurdle
+    def blended(self, weights: Weights) -> Floats:
+        """Geometric mean of the purchase model, the hurdle model and the Tweedie trees."""
+        purchase, hurdle, money = weights
+        logs = purchase * np.log(self.purchase + 1.0) + hurdle * np.log(self.hurdle + 1.0)
+        mixed: Floats = np.exp(logs + money * np.log(self.money + 1.0))
         return mixed
 
     def take(self, rows: Any) -> Outlook:

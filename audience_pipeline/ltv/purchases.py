@@ -113,7 +113,7 @@ class OrderValue:
 
         Args:
             count: Purchase days of each customer, at least 1.
-            mean: Mean value of them in minor units.
+            mean: Mean net revenue of them in minor units; those of 0 (all came back) are left out.
         """
         keep = (mean > 0) & (count > 0)
         count, mean = count[keep], mean[keep]
@@ -156,8 +156,6 @@ class PurchaseModel:
 
     rate: OrderRate
     value: OrderValue
-    net_share: float
-    """Net revenue over sales: what returns leave."""
 
     def as_json(self) -> dict[str, Any]:
         """For the model folder."""
@@ -166,13 +164,13 @@ class PurchaseModel:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The inverse of :meth:`as_json`."""
-        return cls(OrderRate(**data["rate"]), OrderValue(**data["value"]), data["net_share"])
+        return cls(OrderRate(**data["rate"]), OrderValue(**data["value"]))
 
 
 def robust_ceiling(values: Floats) -> float:
     """Above this a value is an outlier: far above both the 99 % quantile and the log-normal centre.
 
-    Ten times the 99 % quantile, or five robust standard deviations of the logarithm above the median
+    Thirty times the 99 % quantile, or five robust standard deviations of the logarithm above the median
     (1.4826 times the median absolute deviation, Rousseeuw and Croux 1993), whichever is greater.
     """
     positive = values[values > 0]
@@ -181,7 +179,7 @@ def robust_ceiling(values: Floats) -> float:
     logs = np.log(positive)
     centre = float(np.median(logs))
     spread = 1.4826 * float(np.median(np.abs(logs - centre)))
-    return float(max(10.0 * np.quantile(positive, 0.99), np.exp(centre + 5.0 * spread)))
+    return float(max(30.0 * np.quantile(positive, 0.99), np.exp(centre + 5.0 * spread)))
 
 
 def _log_likelihood(parameters: Floats, x: Floats, recency: Floats, age: Floats) -> Floats:

@@ -126,7 +126,7 @@ def train(
         "outliers": ordinary.outliers(orders).height,
         "outlier_above": ordinary.ceiling_minor * 0.01,
         "trust_in_trees": held.shrinks,
-        "other_multiples_from": distribution.margin,
+        "other_multiples_from": list(distribution.margins),
         "parameters": {**RECIPE, "seed": seed},
     }
     report = build_report(held=held_out, later=None, importances=importances(model), summary=summary)
@@ -168,8 +168,6 @@ def _base(features: pl.DataFrame, encoder: Encoder, seed: int) -> Base:
     return Base(
         customers=encoder.customers(features),
         fold=folds(features["customer_id"], FOLDS, seed).to_numpy(),
-        net=features["observed_minor"].cast(pl.Float64).to_numpy(),
-        sales=features["sales_minor"].cast(pl.Float64).to_numpy(),
     )
 
 
