@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar, cast
 
 import polars as pl
 
 from audience_pipeline.customers.orders import LINES_AT_ONCE, orders
+
+Item = TypeVar("Item")
 
 
 def orders_in_parts(transactions: pl.LazyFrame, folder: Path, lines: int) -> Iterator[pl.DataFrame]:
@@ -37,6 +41,16 @@ def orders_in_parts(transactions: pl.LazyFrame, folder: Path, lines: int) -> Ite
     for file in sorted(files.rglob("*.parquet")):
         yield from _some(pl.scan_parquet(file, hive_partitioning=False))
         file.unlink()
+
+
+def ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items; while one is worked on, another thread makes the next."""
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(next, items, end)
+        while (item := waiting.result()) is not end:
+            waiting = thread.submit(next, items, end)
+            yield cast("Item", item)
 
 
 def _some(transactions: pl.LazyFrame) -> Iterator[pl.DataFrame]:

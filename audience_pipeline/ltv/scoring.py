@@ -8,6 +8,7 @@ from typing import Literal
 
 import polars as pl
 
+from audience_pipeline.customers.parts import ahead
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv import quintiles
 from audience_pipeline.ltv.model import LtvModel
@@ -112,13 +113,7 @@ def score_in_parts(
         :data:`PREDICTIONS_SCHEMA`, sorted by customer, the quintiles being those of the whole base.
     """
     scored, customers = [PREDICTIONS_SCHEMA.to_frame()], 0
-    for orders in parts:
-        seen: date | pl.LazyFrame = as_of
-        if observe_days is not None:
-            bought = orders.lazy().filter(pl.col("kind") == "order").group_by("customer_id")
-            first = pl.col("order_date").min()
-            seen = bought.agg((first + pl.duration(days=observe_days)).alias("as_of"))
-        features = customer_features(orders.lazy(), seen).collect().sort("customer_id")
+    for features in ahead(_features(orders, as_of, observe_days) for orders in parts):
         part = score(
             model, features, prediction_date=as_of, model_version=model_version, quintile_by="cut_points"
         )
@@ -128,6 +123,15 @@ def score_in_parts(
             progress(customers)
     table = pl.concat(scored).sort("customer_id")
     return table.with_columns(quintiles.ranked(table).alias("ltv_quintile"))
+
+
+def _features(orders: pl.DataFrame, as_of: date, observe_days: int | None) -> pl.DataFrame:
+    seen: date | pl.LazyFrame = as_of
+    if observe_days is not None:
+        bought = orders.lazy().filter(pl.col("kind") == "order").group_by("customer_id")
+        first = pl.col("order_date").min()
+        seen = bought.agg((first + pl.duration(days=observe_days)).alias("as_of"))
+    return customer_features(orders.lazy(), seen).collect().sort("customer_id")
 
 
 def actuals(predictions: pl.DataFrame | pl.LazyFrame, orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:

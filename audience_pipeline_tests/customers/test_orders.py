@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
+from threading import Event
 from typing import Any
 
 import polars as pl
@@ -17,7 +19,7 @@ from audience_pipeline.customers.orders import (
     orders,
     returns_before_first_order,
 )
-from audience_pipeline.customers.parts import orders_in_parts
+from audience_pipeline.customers.parts import ahead, orders_in_parts
 
 TRANSACTIONS_SCHEMA = {
     "customer_id": pl.String,
@@ -213,3 +215,22 @@ def test_orders_made_in_parts_are_the_same_and_leave_no_file(
 def test_few_lines_make_one_part_and_lines_without_an_order_none(tmp_path: Path) -> None:
     assert len(list(orders_in_parts(landed(line(1, 5)), tmp_path, 1))) == 1
     assert list(orders_in_parts(landed(line(1, -5)), tmp_path, 1)) == []
+
+
+def test_the_next_item_is_made_while_one_is_worked_on_and_its_error_comes_in_its_place() -> None:
+    second_is_made = Event()
+
+    def items() -> Iterator[int | None]:
+        yield 0
+        second_is_made.set()
+        yield None
+        raise ValueError("no more")
+
+    found = ahead(items())
+
+    assert next(found) == 0
+    assert second_is_made.wait(timeout=10)
+    assert next(found) is None
+    with pytest.raises(ValueError, match="no more"):
+        next(found)
+    assert list(ahead(iter([1, 2, 3]))) == [1, 2, 3]
