@@ -93,7 +93,7 @@ def hold_out_bars(name: str, parts: Sequence[HeldOut], signal: float | None) -> 
             _against_rule(name, age, gains, signal),
             Bar("high confidence within 30 %", name, age, row["high_within_30"], HIGH_RIGHT, None,
                 None if row["high_within_30"] is None else row["high_within_30"] >= HIGH_RIGHT,
-                f"{row['high_share']:.1%} are high"),
+                _of_high(row)),
             Bar("surest first above grouping by orders", name, age,
                 row["coverage"] - row["coverage_by_orders"], 0.0, None,
                 row["coverage"] >= row["coverage_by_orders"] - 1e-9),
@@ -105,6 +105,14 @@ def hold_out_bars(name: str, parts: Sequence[HeldOut], signal: float | None) -> 
         ]  # fmt: skip
     bars += _ranking_bars(name, each)
     return bars, all_tables
+
+
+def _of_high(row: dict[str, Any]) -> str:
+    share, right = row["high_share"], row["high_within_30"]
+    if right is None:
+        return "nobody is high"
+    error = math.sqrt(right * (1 - right) / (share * row["customers"]))
+    return f"{share:.1%} are high, ± {error:.3f}"
 
 
 def _against_rule(name: str, age: int, gains: Sequence[float], signal: float | None) -> Bar:

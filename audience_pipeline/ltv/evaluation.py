@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -87,21 +87,24 @@ class Judge:
         error = np.abs(forecast - self.actual)
         ranking = Ranking.of(forecast)
         gain = self.gain(ranking)
+        hits = [(error <= tolerance * np.abs(self.actual)).astype(np.float64) for tolerance in (0.3, 0.2)]
+        value = np.clip(self.actual, 0, None)
+        columns = [error, error**2, forecast, *hits, *(hit * value for hit in hits), value]
+        mae, mse, mean, within_30, within_20, right_30, right_20, worth = self._means(columns)
         with np.errstate(divide="ignore", invalid="ignore"):
-            mse = self._mean(error**2)
             share = gain.at(np.array([0.1]))[:, 0]
             return {
-                "mae": self._mean(error),
+                "mae": mae,
                 "rmse": np.sqrt(mse),
                 "r2": np.where(self._variance > 0, 1 - mse / self._variance, np.nan),
                 "gini": np.where(self._best.area > _ALMOST_NOTHING, gain.area / self._best.area, np.nan),
                 "spearman": self._spearman(ranking),
                 "decile_mape": self._decile_mape(ranking, gain, forecast),
-                "total_ratio": np.where(self._total > 0, self._mean(forecast) / self._total, np.nan),
-                "within_30": self._mean(self._hit(error, 0.3)),
-                "within_20": self._mean(self._hit(error, 0.2)),
-                "value_within_30": self._by_value(self._hit(error, 0.3)),
-                "value_within_20": self._by_value(self._hit(error, 0.2)),
+                "total_ratio": np.where(self._total > 0, mean / self._total, np.nan),
+                "within_30": within_30,
+                "within_20": within_20,
+                "value_within_30": right_30 / worth,
+                "value_within_20": right_20 / worth,
                 "top_decile_share": share,
                 "top_decile_capture": share / self._best.at(np.array([0.1]))[:, 0],
             }
@@ -113,13 +116,14 @@ class Judge:
     @cached_property
     def _total(self) -> Floats:
         """Mean actual value; the total but for a factor."""
-        return self._mean(self.actual)
+        return np.asarray(self._means([self.actual])[0])
 
     @cached_property
     def _variance(self) -> Floats:
         # Not mean of squares minus square of mean: of great equal values that leaves rounding.
         centred = self.actual - self.actual.mean()
-        return self._mean(centred**2) - self._mean(centred) ** 2
+        mean, square = self._means([centred, centred**2])
+        return np.asarray(square - mean**2)
 
     @cached_property
     def _ranking(self) -> Ranking:
@@ -129,15 +133,9 @@ class Judge:
     def _best(self) -> Gain:
         return self.gain(self._ranking)
 
-    def _mean(self, values: Floats) -> Floats:
-        return np.asarray(self.weights @ values) / self._size
-
-    def _hit(self, error: Floats, tolerance: float) -> Floats:
-        return (error <= tolerance * np.abs(self.actual)).astype(np.float64)
-
-    def _by_value(self, hit: Floats) -> Floats:
-        value = np.clip(self.actual, 0, None)
-        return self._mean(hit * value) / self._mean(value)
+    def _means(self, columns: Sequence[Floats]) -> Floats:
+        """Means of columns: (columns, samples)."""
+        return np.asarray((self.weights @ np.column_stack(columns)).T) / self._size
 
     def gain(self, ranking: Ranking, values: Floats | None = None) -> Gain:
         """The gain curve of an order: of the actual values, or of others."""

@@ -86,7 +86,7 @@ def headlines(tables: Tables) -> list[str]:
     likely, rule = _of_100(row["within_30"]), _of_100(row["rule"])
     first = (
         f"Of 100 customers {_seen(age)}, the likely value is within 30 % of what they spend in their first "
-        f"year for {likely} ({_give_or_take(row['standard_error'])}1.29 x spend so far: {rule})."
+        f"{_window(tables)} for {likely} ({_give_or_take(row['standard_error'])}1.29 x spend so far: {rule})."
     )
     said = [first, _promise(expected, day)]
     if row["high_within_30"] is not None:
@@ -123,11 +123,10 @@ def warnings(tables: Tables) -> list[str]:
     age = tables.headline_age
     row = expected.row(by_predicate=pl.col("age_days") == age, named=True)
     found: list[str] = []
-    window = int(tables.probabilities["window_days"].min() or YEAR)  # type: ignore[arg-type]
-    if 0 < window < YEAR:
+    if _window(tables) != "year":
         found.append(
-            f"No customer's first year is over: everything here was measured on windows of {window} days. "
-            "Values of a whole year are extrapolated and have not been checked."
+            "Too few customers have been seen for a year: everything here was measured on their first "
+            f"{_window(tables)}. Values of a whole year are extrapolated and have not been checked."
         )
     if row["customers"] < FEW_CUSTOMERS:
         found.append(
@@ -190,6 +189,11 @@ def _promise(expected: pl.DataFrame, day: int | None) -> str:
     youngest = ", the youngest age looked at," if day == expected["age_days"][0] > 0 else ""
     since = "From the first order" if day == 0 else f"From day {day}{youngest}"
     return f"{since} on it holds for at least 70 of 100."
+
+
+def _window(tables: Tables) -> str:
+    days = int(tables.probabilities["window_days"].min() or YEAR)  # type: ignore[arg-type]
+    return "year" if days >= YEAR else f"{days} days"
 
 
 def _seen(age: int) -> str:

@@ -16,6 +16,7 @@ from audience_pipeline.ltv.report_grids import (
     count,
     expected_grid,
     money,
+    number,
     plus_minus,
     points,
     quintile_grid,
@@ -253,6 +254,7 @@ def _knowable(report: Report) -> Section:
         [
             str(row["age_days"]),
             share(row["within_30_realised"]),
+            number(row["skill"]),
             share(row["within_30_stated"]),
             share(row["best_multiple_within_30"]),
             share(row["returners"]),
@@ -261,7 +263,7 @@ def _knowable(report: Report) -> Section:
         ]
         for row in report.probabilities.to_dicts()
     ]
-    columns = ["days", "within 30 %", "ceiling by the model's own distribution", "best multiple in hindsight",
+    columns = ["days", "within 30 %", "skill", "ceiling by the model's own distribution", "best multiple in hindsight",
                "customers who return", "of those, what is to come: within 30 %", "its ceiling"]  # fmt: skip
     return Section(
         "knowable",

@@ -131,9 +131,12 @@ def test_forecasts_that_are_wrong_in_sum_are_found_out() -> None:
 
 
 def test_a_shorter_window_and_few_customers_are_said_loudly() -> None:
-    found = warnings(measure(make_held(200, days=183)))
+    tables = measure(make_held(200, days=183))
 
-    assert "windows of 183 days" in found[0]
+    found = warnings(tables)
+
+    assert "measured on their first 183 days" in found[0]
+    assert "what they spend in their first 183 days" in headlines(tables)[0]
     assert "Only 200 customers could be checked" in found[1]
 
 
