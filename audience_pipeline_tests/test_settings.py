@@ -189,3 +189,13 @@ def test_only_what_differs_from_the_defaults_is_written(config_file: Path) -> No
     write_config(config_file, Config(shop=Shop(name="x")))
 
     assert config_file.read_text() == "shop:\n  name: x\n"
+
+
+@pytest.mark.parametrize(("text", "days"), [("", 183), ("ltv: {champion_days: 90}", 90),
+                                            ("ltv: {champion_days: null}", None)])  # fmt: skip
+def test_how_long_a_champion_keeps_its_place_against_an_equal_is_a_setting(
+    config_file: Path, text: str, days: int | None
+) -> None:
+    config_file.write_text(text)
+
+    assert read_config(config_file).ltv.champion_days == days
