@@ -10,7 +10,7 @@ import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
-from audience_pipeline.identifiers import CODES, WORDS, holds_contact
+from audience_pipeline.identifiers import holds_contact
 from audience_pipeline.sources.amounts import LIMIT_MINOR, MINOR_DIGITS, fault_patterns
 from audience_pipeline.sources.contract import FREE_TEXT, Kind
 from audience_pipeline.sources.faults import Fault
@@ -34,7 +34,9 @@ _DAY_LENGTH, _TWO_DAYS = len("2025-03-31"), timedelta(days=2)
 _COMPACT = re.compile(r"\d{8}", re.ASCII)
 _AMBIGUOUS = re.compile(r"\d{1,2}[-/. ]\d{1,2}[-/. ](\d{4}|\d{2})([T ,].*)?", re.ASCII)
 _DECIMAL_ID = re.compile(r"\d+\.0", re.ASCII)
-_HARMLESS = {patterns: re.compile(patterns.harmless) for patterns in (WORDS, CODES)}
+_FREE_TEXT = {
+    name: (re.compile(patterns.harmless), patterns) for name, patterns in FREE_TEXT[Kind.TRANSACTIONS].items()
+}
 
 
 def trimmed(text: str) -> str | None:
@@ -127,10 +129,8 @@ def identifier(text: str) -> str:
 
 def free_text(name: str, text: str) -> str | None:
     """A trimmed value of a column of transactions; None where it holds an e-mail address or phone number."""
-    patterns = FREE_TEXT[Kind.TRANSACTIONS].get(name)
-    if patterns is None or _HARMLESS[patterns].fullmatch(text) or not holds_contact(text, patterns):
-        return text
-    return None
+    harmless, patterns = _FREE_TEXT[name]
+    return text if harmless.fullmatch(text) or not holds_contact(text, patterns) else None
 
 
 def quantity(text: str) -> Decimal | None:
