@@ -15,6 +15,8 @@ from audience_pipeline.ltv.report_tables import CONSTANT, LAST_12M, PURCHASE_MOD
 SIZE = (6.4, 3.6)
 DPI = 110
 IMPORTANT_FEATURES = 12
+FEW = 20
+"""Customers below which a share says nothing."""
 _LIGHT, _DARK, _ORANGE, _GREEN, _GREY = "#9db8d9", "#1f4e8c", "#c05a00", "#3d7a4b", "#8a8a8a"
 _QUINTILES = {1: "1 (top 20 %)", 5: "5 (bottom 20 %)"}
 _CURVES = (
@@ -111,13 +113,17 @@ def reliability_chart(tables: Tables, age_days: int | None = None) -> bytes:
     if table.is_empty():
         return _nothing(figure, axes)
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle="--", label="stated = realised")
+    stated, size = table["stated"].to_numpy(), table["customers"].to_numpy()
+    share, enough = table["realised"].to_numpy(), size >= FEW
     # One in twenty would lie outside these bounds by chance.
-    share, size = table["realised"].to_numpy(), table["customers"].to_numpy()
     error = 1.96 * np.sqrt(np.clip(share * (1 - share), 1e-4, None) / size)
     axes.errorbar(
-        table["stated"].to_numpy(), share, yerr=error, color=_DARK, marker="o", markersize=5, linewidth=1,
+        stated[enough], share[enough], yerr=error[enough], color=_DARK, marker="o", markersize=5, linewidth=1,
         capsize=2, label="measured",
     )  # fmt: skip
+    if not enough.all():
+        axes.plot(stated[~enough], share[~enough], color=_LIGHT, marker="o", markersize=3, linestyle="",
+                  label=f"fewer than {FEW} customers")  # fmt: skip
     axes.set_ylim(0, 1)
     axes.set_xlim(0, 1)
     axes.set_ylabel("came true")

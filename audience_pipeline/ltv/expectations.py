@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import polars as pl
 
@@ -13,6 +14,7 @@ PROMISED = 0.7
 """Users are promised that this share of customers is within 30 percent."""
 YEAR = 365
 FEW_CUSTOMERS = 1000
+FEW_HIGH = 30
 WRONG_SUM = 0.1
 WRONG_PROBABILITY = 0.05
 LONG_TAIL = 0.13
@@ -89,13 +91,7 @@ def headlines(tables: Tables) -> list[str]:
         f"{_window(tables)} for {likely} ({_give_or_take(row['standard_error'])}1.29 x spend so far: {rule})."
     )
     said = [first, _promise(expected, day)]
-    if row["high_within_30"] is not None:
-        said.append(
-            f"{_percent(row['high_share'])} of these customers are marked as high confidence; "
-            f"{_percent(row['high_within_30'])} of those were within 30 %."
-        )
-    else:
-        said.append(f"No customer {_seen(age)} is marked as high confidence.")
+    said.append(_of_high(row, age))
     if row["thousand_within_20"] is not None:
         said.append(
             f"The predicted total of 1,000 such customers is within 20 % of the actual one for "
@@ -113,6 +109,21 @@ def headlines(tables: Tables) -> list[str]:
         word = "better than" if better > 0 else "worse than" if worse < 0 else "as well as"
         said.append(f"Customers are ranked by value {word} by BG/NBD + Gamma-Gamma (normalised Gini).")
     return said
+
+
+def _of_high(row: dict[str, Any], age: int) -> str:
+    high = round(row["high_share"] * row["customers"])
+    if high < FEW_HIGH:
+        return f"{high or 'No'} of {row['customers']:,} customers {_seen(age)} are marked as high confidence."
+    return (
+        f"{_percent(row['high_share'])} of these customers are marked as high confidence; "
+        f"{_percent(row['high_within_30'])} of those were within 30 %."
+    )
+
+
+def alarms(tables: Tables) -> list[str]:
+    """What is wrong with the sums, the probabilities and the ranges, a sentence each."""
+    return _biased(tables) + _dishonest(tables)
 
 
 def warnings(tables: Tables) -> list[str]:
@@ -141,8 +152,7 @@ def warnings(tables: Tables) -> list[str]:
             f"{_after(age)} (model minus rule {100 * better:+.1f} points, give or take {200 * error:.1f}). "
             "What the model adds is for whom it will be right, the range, and the ranking."
         )
-    found += _biased(tables) + _dishonest(tables)
-    return found
+    return found + alarms(tables)
 
 
 def _biased(tables: Tables) -> list[str]:

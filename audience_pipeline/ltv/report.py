@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from audience_pipeline.ltv.expectations import expected_accuracy, headlines, promise_day, warnings
+from audience_pipeline.ltv.expectations import alarms, expected_accuracy, headlines, promise_day, warnings
 from audience_pipeline.ltv.held import HeldOut
 from audience_pipeline.ltv.measured import measure, repeat_calibration
 from audience_pipeline.ltv.report_tables import HEADLINE_AGE, TABLES, Tables, table_of
@@ -77,7 +77,10 @@ def build_report(
         "next_12m_snapshot": str(held.next_12m["as_of"].max()) if held.next_12m.height else None,
         "promise_from_day": promise_day(expected["age_days"].to_list(), expected["within_30"].to_list()),
         "headlines": headlines(tables),
-        "warnings": warnings(tables),
+        "warnings": [
+            *warnings(tables),
+            *(f"Later cohort: {sentence}" for sentence in ([] if newest is None else alarms(newest))),
+        ],
         "later_cohort": None if later is None or newest is None else _cohort(later, newest),
         **repeat_calibration(held),
     }

@@ -263,8 +263,16 @@ def _knowable(report: Report) -> Section:
         ]
         for row in report.probabilities.to_dicts()
     ]
-    columns = ["days", "within 30 %", "skill", "ceiling by the model's own distribution", "best multiple in hindsight",
-               "customers who return", "of those, what is to come: within 30 %", "its ceiling"]  # fmt: skip
+    columns = [
+        "days",
+        "within 30 %",
+        "skill",
+        "ceiling by the model's own distribution",
+        "best multiple in hindsight",
+        "customers who return",
+        "of those, what is to come: within 30 %",
+        "its ceiling",
+    ]
     return Section(
         "knowable",
         "How much could be known at all",

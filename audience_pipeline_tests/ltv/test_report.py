@@ -240,6 +240,28 @@ def test_the_later_cohort_is_told_apart(report: Report) -> None:
     assert report.summary["evaluated_customers"] == 600
 
 
+def test_what_goes_wrong_with_a_later_cohort_is_said_at_the_top() -> None:
+    later = make_held(1500, (30,), seed=9)
+    drifted = HeldOut(later.ltv.with_columns(pl.col("predicted") * 3), later.next_12m)
+
+    found = built(make_held(300, (30,)), drifted).summary["warnings"]
+
+    assert any(
+        sentence.startswith("Later cohort: Predicted totals are off: on day 30 +") for sentence in found
+    )
+
+
+def test_a_handful_of_high_confidence_is_counted_and_not_rated() -> None:
+    held = make_held(200, (30,))
+    few = held.ltv.with_columns(
+        within_30_probability=pl.when(pl.int_range(pl.len()) < 3).then(0.8).otherwise(0.5)
+    )
+
+    said = headlines(measure(HeldOut(few, held.next_12m)))
+
+    assert "3 of 200 customers seen for 30 days are marked as high confidence." in said
+
+
 def test_without_the_headlines_age_the_nearest_one_stands_for_it() -> None:
     found = built(make_held(100, (10, 45)))
 
