@@ -85,7 +85,8 @@ class Ltv(_Section):
 
     champion_days: Annotated[int, Field(ge=1)] | None = 183
     """A champion that has seen no data for so many days is replaced by a model that is not worse beyond
-    noise; before that, and always with null, only by one that is better beyond noise."""
+    noise; before that, and always with null, only by one that is better beyond noise, unless customers have
+    moved away from those of its training (drift)."""
 
 
 class Account(_Section):
