@@ -64,6 +64,9 @@ def test_training_prints_the_report_and_keeps_it_beside_the_model(shop: Path) ->
     assert printed == json.loads((shop / "model" / "report.json").read_text())
     assert printed["summary"]["as_of"] == "2026-09-30"
     assert {row["forecast"] for row in printed["metrics"]} > {"predicted_ltv", "likely_ltv"}
+    page = (shop / "model" / "report.html").read_text()
+    assert "transactions.csv" in page
+    assert printed["summary"]["headlines"][0] in page
 
 
 def test_what_could_not_be_used_is_said_beside_the_result(shop: Path) -> None:
