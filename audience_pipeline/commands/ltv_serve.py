@@ -19,7 +19,11 @@ from audience_pipeline.commands.console import fail, note
 if TYPE_CHECKING:
     from audience_pipeline.ltv.service.models import Source
 
-_ONE_THREAD = {"POLARS_MAX_THREADS": "1", "OMP_NUM_THREADS": "1"}
+_ENVIRONMENT = {
+    "POLARS_MAX_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
 """A handful of rows is done before a second thread has woken up."""
 _DRAIN_SECONDS = 20
 _REGISTRY = re.compile(r"(sqlite|postgresql|mysql|mssql|https?|databricks)([+]\w+)?:")
@@ -64,10 +68,10 @@ def serve(
             listener.bind((host, port))
         except OSError as error:
             fail(f"cannot listen on {host}, port {port}: {error.strerror}; choose another with --port", 1)
-        if any(os.environ.get(name) != value for name, value in _ONE_THREAD.items()):
+        if any(os.environ.get(name) != value for name, value in _ENVIRONMENT.items()):
             # Read when the libraries are loaded, which has happened already.
             listener.close()
-            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **_ONE_THREAD})  # noqa: S606
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **_ENVIRONMENT})  # noqa: S606
         # While it serves, uvicorn handles these: it answers what waits and then raises them again.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _end)
