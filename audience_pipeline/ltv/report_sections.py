@@ -13,17 +13,19 @@ from audience_pipeline.ltv.report import Report
 from audience_pipeline.ltv.report_grids import (
     Grid,
     beside_grid,
+    ceiling_grid,
+    confidence_grid,
     count,
+    coverage_grid,
+    decile_grid,
+    differences_grid,
     expected_grid,
     money,
-    number,
-    plus_minus,
-    points,
     quintile_grid,
+    reliability_grids,
     share,
     when,
 )
-from audience_pipeline.ltv.report_tables import CONSTANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +131,7 @@ def _beside(report: Report, unit: str) -> Section:
     grids = [beside_grid(report, unit, "ltv", age)]
     if report.metrics.filter(pl.col("target") == "next_12m").height:
         grids.append(beside_grid(report, unit, "next_12m", None))
-    better = report.differences.filter(pl.col("age_days").eq_missing(age) | pl.col("age_days").is_null())
-    rows = [
-        [
-            f"{row['forecast']} minus {row['baseline']}",
-            *(plus_minus(row["gini"], row["gini_se"]), plus_minus(row["spearman"], row["spearman_se"])),
-            plus_minus(row["within_30"], row["within_30_se"], 100, 1),
-            plus_minus(row["mae"], row["mae_se"], digits=2),
-        ]
-        for row in better.to_dicts()
-        if row["baseline"] != CONSTANT
-    ]
-    columns = ["forecasts", "Gini", "Spearman", "within 30 %, points", "MAE"]
-    note = "Paired differences, give or take two standard errors (bootstrap over customers)."
-    grids.append(Grid("Differences to the naive forecasts", columns, rows, note))
+    grids.append(differences_grid(report))
     pictures = [
         Picture.of(
             charts.gain_chart(report),
@@ -163,43 +152,7 @@ def _beside(report: Report, unit: str) -> Section:
 
 
 def _honest(report: Report) -> Section:
-    age = report.headline_age
-    levels = Grid(
-        "Levels of confidence and the 80 % range, by days since the first order",
-        ["days", "high: share", "within 30 %", "medium: share", "within 30 %", "low: share", "within 30 %",
-         "stated on average", "calibration error", "by chance alone", "above the range", "below the range"],
-        [
-            [
-                str(row["age_days"]),
-                *(
-                    share(row[f"{level}_{what}"])
-                    for level in ("high", "medium", "low")
-                    for what in ("share", "within_30")
-                ),
-                share(row["within_30_stated"]),
-                points(row["calibration_error"]),
-                points(row["calibration_error_by_chance"]),
-                share(row["above_p90"]),
-                share(row["below_p10"]),
-            ]
-            for row in report.probabilities.to_dicts()
-        ],
-        "One customer in ten should end above the range and at most one in ten below it.",
-    )  # fmt: skip
-    bins = report.reliability.filter(
-        pl.col("age_days").eq_missing(age) | (pl.col("probability") == "repeat_probability")
-    )
-    grids = [levels]
-    for name in ("within_30_probability", "repeat_probability"):
-        rows = [
-            [f"{row['low']:.0%} to {row['high']:.0%}", count(row["customers"]), share(row["stated"]),
-             share(row["realised"])]
-            for row in bins.filter(pl.col("probability") == name).to_dicts()
-        ]  # fmt: skip
-        where = when(age) if name == "within_30_probability" else "of the base"
-        if rows:
-            columns = ["stated", "customers", "stated, mean", "came true"]
-            grids.append(Grid(f"Reliability of {name}, {where}", columns, rows))
+    grids = [confidence_grid(report), *reliability_grids(report), coverage_grid(report)]
     pictures = [
         Picture.of(
             charts.reliability_chart(report),
@@ -215,64 +168,17 @@ def _honest(report: Report) -> Section:
 
 
 def _money(report: Report, unit: str) -> Section:
-    age = report.headline_age
-    grids = []
-    pictures = []
-    for target, at in (("ltv", age), ("next_12m", None)):
-        table = report.deciles.filter(
-            (pl.col("target") == target) & pl.col("age_days").eq_missing(pl.lit(at, dtype=pl.Int64))
-        )
-        if table.is_empty():
-            continue
-        what = "next-12-month value" if target == "next_12m" else f"12-month LTV, predicted {when(age)}"
-        grids.append(
-            Grid(
-                f"Deciles of {what}: means in {unit}",
-                ["decile", "customers", "predicted", "actual"],
-                [
-                    [
-                        str(row["decile"]),
-                        count(row["customers"]),
-                        money(row["predicted"]),
-                        money(row["actual"]),
-                    ]
-                    for row in table.to_dicts()
-                ],
-            )
-        )
-        pictures.append(
-            Picture.of(
-                charts.calibration_chart(report, target),
-                f"Mean predicted against mean actual value of each tenth of the customers, {what}.",
-            )
-        )
+    grids, pictures = [], []
+    for target, age in (("ltv", report.headline_age), ("next_12m", None)):
+        grid = decile_grid(report, unit, target, age)
+        if grid.rows:
+            grids.append(grid)
+            alt = f"Mean predicted against mean actual value of each tenth of the customers. {grid.caption}."
+            pictures.append(Picture.of(charts.calibration_chart(report, target), alt))
     return Section("calibration", "Is the money where it is said to be?", [], grids, pictures)
 
 
 def _knowable(report: Report) -> Section:
-    rows = [
-        [
-            str(row["age_days"]),
-            share(row["within_30_realised"]),
-            number(row["skill"]),
-            share(row["within_30_stated"]),
-            share(row["best_multiple_within_30"]),
-            share(row["returners"]),
-            share(row["future_within_30"]),
-            share(row["future_ceiling"]),
-        ]
-        for row in report.probabilities.to_dicts()
-    ]
-    columns = [
-        "days",
-        "within 30 %",
-        "skill",
-        "ceiling by the model's own distribution",
-        "best multiple in hindsight",
-        "customers who return",
-        "of those, what is to come: within 30 %",
-        "its ceiling",
-    ]
     return Section(
         "knowable",
         "How much could be known at all",
@@ -280,7 +186,7 @@ def _knowable(report: Report) -> Section:
             "What one customer will spend is partly chance.",
             "Where the ceiling is near the figure, only more or other data help: no better model would.",
         ],
-        [Grid("Ceilings of the share within 30 %", columns, rows)],
+        [ceiling_grid(report)],
     )
 
 
