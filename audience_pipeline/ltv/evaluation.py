@@ -145,16 +145,25 @@ class Judge:
         start = np.zeros((len(self.weights), 1))
         return Gain(np.hstack([start, customers]), np.hstack([start, value]))
 
+    def _ranks(self, ranking: Ranking) -> Floats:
+        """Mean ranks of equal scores, counted from the middle: (samples, rows)."""
+        size = ranking.sums(self.weights)
+        middle = np.cumsum(size, axis=1) - size / 2
+        return np.asarray((self._size[:, None] / 2 - middle)[:, ranking.block])
+
+    @cached_property
+    def _actual_ranks(self) -> Floats:
+        return self._ranks(self._ranking)
+
+    @cached_property
+    def _actual_spread(self) -> Floats:
+        return np.asarray((self.weights * self._actual_ranks**2).sum(axis=1))
+
     def _spearman(self, ranking: Ranking) -> Floats:
-        ranks = []
-        for one in (ranking, self._ranking):
-            size = one.sums(self.weights)
-            middle = (np.cumsum(size, axis=1) - size / 2)[:, one.block]
-            ranks.append(self._size[:, None] / 2 - middle)
-        first, second = ranks
-        spread = (self.weights * first**2).sum(axis=1) * (self.weights * second**2).sum(axis=1)
+        weighted = self.weights * (ranks := self._ranks(ranking))
+        spread = (weighted * ranks).sum(axis=1) * self._actual_spread
         with np.errstate(divide="ignore", invalid="ignore"):
-            found = (self.weights * first * second).sum(axis=1) / np.sqrt(spread)
+            found = (weighted * self._actual_ranks).sum(axis=1) / np.sqrt(spread)
         return np.where(spread > _ALMOST_NOTHING, found, np.nan)
 
     def _decile_mape(self, ranking: Ranking, gain: Gain, forecast: Floats) -> Floats:
