@@ -108,6 +108,9 @@ def _found(
     held = hold_out(
         lines, day, held_out, ages, seed=seed, progress=lambda what, share: step(f"{what} ({share:.0%})")
     )
+    gone = [str(age) for age in ages if age not in set(held.ltv["age_days"].to_list())]
+    if gone:
+        note(f"Nobody could be checked at {', '.join(gone)} days: the windows to check on end earlier.")
     later = later_cohort(
         lines, day, seed=seed, progress=lambda what, share: step(f"later cohort: {what} ({share:.0%})")
     )

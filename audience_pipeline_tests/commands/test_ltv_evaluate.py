@@ -48,7 +48,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[object]]:
         wanted["ages"].append(ages)
         wanted["seed"].append(seed)
         progress("predicting", 0.5)
-        return make_held(max(customers.len(), 5), ages)
+        return make_held(max(customers.len(), 5), tuple(age for age in ages if age < 300))
 
     def later_cohort(_orders, day, **_more) -> HeldOut | None:  # type: ignore[no-untyped-def]
         wanted["later"].append(day)
@@ -107,6 +107,15 @@ def test_too_few_customers_to_hold_out_are_said_loudly(
     assert 50 < held < 400
     assert f"so {held} instead of 5,000 are held out" in said.err
     assert f"Only {held} customers could be checked" in " ".join(said.out.split())
+
+
+def test_an_age_that_could_not_be_checked_is_told(
+    run: Run, shop: Path, asked: dict[str, list[object]]
+) -> None:
+    said = run("ltv", "evaluate", "--transactions", shop, "--observe-days", "30", "--observe-days", "330")
+
+    assert said.code == 0
+    assert "Nobody could be checked at 330 days" in said.err
 
 
 def test_tables_tell_what_matters_first(run: Run, shop: Path, asked: dict[str, list[object]]) -> None:
