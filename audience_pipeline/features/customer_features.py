@@ -45,10 +45,9 @@ def customer_features(
     table = rows.select(READ).map_batches(lambda frame: _in_parts(frame, as_of), schema=FEATURES_SCHEMA)
     if activity is None:
         return table
-    keys = ["customer_id"] if isinstance(as_of, date) else ["customer_id", "as_of"]
     return (
         table.drop(f.name for f in ACTIVITY_FEATURES)
-        .join(activity_features(activity, as_of), on=keys, how="left")
+        .join(activity_features(activity, as_of), on=["customer_id", "as_of"], how="left")
         .with_columns(pl.col(f.name).fill_null(0) for f in ACTIVITY_FEATURES if f.unit == "count")
         .select(pl.col(name).cast(dtype) for name, dtype in FEATURES_SCHEMA.items())
     )

@@ -28,7 +28,8 @@ _EPOCH_WEEKDAY = 3
 """1 January 1970 was a Thursday, Monday being 0."""
 _BITS = 32
 _LOW = np.int64(2**_BITS - 1)
-_FIRST_DAY = np.int64(2**31)
+FIRST_DAY = 2**31
+"""Added to a day, so that days before 1970 are no negative number."""
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Spreads small numbers over all bits."""
 
@@ -52,12 +53,12 @@ LATER = ("units_milli", "discount_minor")
 
 def day_key(customer: Ints, day: Ints | int) -> Ints:
     """Customer and day in one number that sorts by both; a day more is one more."""
-    return (customer << _BITS) + day + _FIRST_DAY
+    return (customer << _BITS) + day + FIRST_DAY
 
 
 def customer_and_day(key: Ints) -> tuple[Ints, Ints]:
     """The inverse of :func:`day_key`."""
-    return key >> _BITS, (key & _LOW) - _FIRST_DAY
+    return key >> _BITS, (key & _LOW) - FIRST_DAY
 
 
 @dataclass(frozen=True, slots=True)
