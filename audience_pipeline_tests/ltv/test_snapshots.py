@@ -89,7 +89,7 @@ def test_a_first_year_that_is_over_is_nothing_to_predict() -> None:
 def test_no_feature_of_a_snapshot_knows_what_came_after(shop_orders: pl.DataFrame) -> None:
     end = date(2025, 3, 31)
     days = snapshot_days(first_orders(shop_orders.lazy(), end), end).sample(300, seed=1)
-    targets = ["remaining_minor", "next_12m_minor", "orders_again"]
+    targets = ["remaining_minor", "orders_remaining", "next_12m_minor", "orders_again"]
     later = (
         shop_orders.join(days, on="customer_id")
         .filter(pl.col("order_date") > pl.col("as_of"))
