@@ -56,8 +56,8 @@ def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Itera
             if row["target"] == "ltv" and row["age_days"] == age
         ],
         caption=(
-            f"{summary['evaluated_customers']:,} customers whose first year is over, each predicted by "
-            "models that never saw them (who first appears in the first 90 days may have bought before, "
+            f"{summary['evaluated_customers']:,} customers whose first {_window(summary)} over, each predicted "
+            "by models that never saw them (who first appears in the first 90 days may have bought before, "
             "and is left out where enough others remain); "
             f"amounts in {unit}. predicted_ltv is the mean (for sums and bids), likely_ltv the value most "
             "often within 30 %."
@@ -97,6 +97,11 @@ def _at(tables: Mapping[str, Any], ages: set[int]) -> dict[str, Any]:
     """The rows of some ages, and those without one."""
     wanted = {*ages, None}
     return {name: [row for row in rows if row.get("age_days") in wanted] for name, rows in tables.items()}
+
+
+def _window(summary: Mapping[str, Any]) -> str:
+    days = summary.get("window_days") or 365
+    return "year is" if days >= 365 else f"{days} days are"
 
 
 def _words(summary: Mapping[str, Any]) -> str:

@@ -195,3 +195,19 @@ def test_a_workspace_without_a_model_says_why() -> None:
     assert list(value_tables.model_tables({"no_model": "Too little."}, None)) == [
         "[bold]No predictions.[/] Too little."
     ]
+
+
+def test_the_model_of_a_workspace_is_shown_with_its_headlines_and_quintiles() -> None:
+    report = build_report(
+        held=make_held(300, (30,)), later=None, importances=IMPORTANCES, summary={"as_of": "2025-12-31"}
+    )
+
+    with out.capture() as shown:
+        for one in value_tables.model_tables({**report.as_dict(), "model_version": "3"}, "EUR"):
+            out.print(one)
+
+    words = " ".join(shown.get().split())
+    assert report.summary["headlines"][0] in words
+    assert "LTV quintiles, 30 days after the first order" in words
+    assert "BG/NBD + Gamma-Gamma" in words
+    assert "Means in EUR. Model 3, trained as of 2025-12-31." in words

@@ -34,6 +34,29 @@ def test_a_perfect_forecast_is_perfect() -> None:
     assert found["decile_mape"] == pytest.approx(0)
 
 
+@settings(max_examples=60, deadline=None)
+@given(actual=st.lists(st.integers(0, 10_000).map(float), min_size=2, max_size=40, unique=True))
+def test_knowing_the_truth_scores_one_and_a_constant_nothing(actual: list[float]) -> None:
+    value = np.array(actual)
+
+    known, constant = metrics(value, value), metrics(np.full(len(value), value.mean()), value)
+
+    for name in (
+        "gini",
+        "spearman",
+        "r2",
+        "total_ratio",
+        "within_30",
+        "value_within_20",
+        "top_decile_capture",
+    ):
+        assert known[name] == pytest.approx(1)
+    assert constant["gini"] == pytest.approx(0, abs=1e-9)
+    assert constant["r2"] == pytest.approx(0, abs=1e-9)
+    assert constant["total_ratio"] == pytest.approx(1)
+    assert constant["spearman"] is None
+
+
 def test_errors_by_hand() -> None:
     found = metrics(np.array([10.0, 20.0]), np.array([13.0, 40.0]))
 
