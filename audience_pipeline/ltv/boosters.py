@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
 from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 
-ROUNDS = 80
-BAGS = 3
+ROUNDS = 120
+BAGS = 5
 """Trees are grown on so many random parts of the customers, and their answers averaged."""
 BAG_PERCENT = 70
 TWEEDIE_POWER = 1.5
 PARAMETERS: dict[str, Any] = {
-    "learning_rate": 0.05,
+    "learning_rate": 0.03,
     "num_leaves": 8,
     "extra_trees": True,
     "feature_fraction": 0.5,
@@ -33,7 +33,6 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "value": {"objective": "regression"},
     "money": {"objective": "tweedie", "tweedie_variance_power": TWEEDIE_POWER},
 }
-SHRINKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def rows_in_leaf(rows: int) -> int:
@@ -43,35 +42,29 @@ def rows_in_leaf(rows: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Boosters:
-    """Trees of several bags; their mean, times ``shrink``, is added to a starting score."""
+    """Trees of several bags; their mean is added to a starting score."""
 
     boosters: tuple[Any, ...]
     """Empty where there was nothing to learn."""
-    shrink: float = 1.0
-    """Between 0 (trust the starting score) and 1, chosen on customers that the trees never saw."""
 
     def correction(self, matrix: Floats) -> Floats:
         """What is to be added to the starting score of each row."""
-        if not self.boosters or self.shrink == 0.0 or not len(matrix):
+        if not self.boosters or not len(matrix):
             return np.zeros(len(matrix))
         total = np.zeros(len(matrix))
         for booster in self.boosters:
             total += booster.predict(matrix, raw_score=True, num_threads=1)
-        corrected: Floats = total * (self.shrink / len(self.boosters))
+        corrected: Floats = total * (1.0 / len(self.boosters))
         return corrected
-
-    def shrunk(self, shrink: float) -> Boosters:
-        """The same trees, trusted more or less."""
-        return replace(self, shrink=shrink)
 
     def as_texts(self) -> list[str]:
         """LightGBM's own text of each booster."""
         return [booster.model_to_string(num_iteration=-1) for booster in self.boosters]
 
     @classmethod
-    def from_texts(cls, texts: list[str], shrink: float) -> Self:
+    def from_texts(cls, texts: list[str]) -> Self:
         """The inverse of :meth:`as_texts`."""
-        return cls(tuple(_booster(text) for text in texts), shrink)
+        return cls(tuple(_booster(text) for text in texts))
 
 
 class Ground:
@@ -110,26 +103,12 @@ class Ground:
         return _booster(lightgbm.train(parameters, data, ROUNDS).model_to_string(num_iteration=-1))
 
 
-def best_shrink(kind: str, label: Floats, start: Floats, correction: Floats) -> float:
-    """How far to trust corrections: least loss on customers that the trees did not see; ties trust less."""
-    losses = [_loss(kind, label, start + shrink * correction) for shrink in SHRINKS]
-    return SHRINKS[int(np.argmin(losses))]
-
-
 def tweedie_deviances(label: Floats, predicted: Floats) -> Floats:
     """Unit deviances of the Tweedie family, without the terms of the label alone (Jørgensen 1987)."""
     power = TWEEDIE_POWER
     left, right = predicted ** (2 - power) / (2 - power), predicted ** (1 - power) / (1 - power)
     deviances: Floats = left - label * right
     return deviances
-
-
-def _loss(kind: str, label: Floats, score: Floats) -> float:
-    if kind == "again":
-        return float(np.mean(np.logaddexp(0.0, score) - label * score))
-    if kind == "value":
-        return float(np.mean((label - score) ** 2))
-    return float(np.mean(tweedie_deviances(label, np.exp(score))))
 
 
 def bag(part: Ints, number: int) -> Bools:

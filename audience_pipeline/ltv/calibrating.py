@@ -23,16 +23,11 @@ _LEAST_ROWS = 400
 _MOST_ROWS = 120_000
 """More rows than these are sampled by customer for the distribution."""
 _MAJOR = 0.01
-_SURENESS = 2.0
-"""Standard errors by which trees must be better than the purchase model alone. Rows of a customer are
-alike, so that one error of rows is less than one of customers."""
+_SURE = 5.0
+"""Standard errors of rows. Rows of a customer are alike, so that this is some two errors of customers."""
 PURCHASES_ALONE: Weights = (1.0, 0.0, 0.0)
-BLENDS: tuple[Weights, ...] = tuple(
-    (1.0 - (hurdle + money) / 4, hurdle / 4, money / 4)
-    for hurdle in range(5)
-    for money in range(5 - hurdle)
-    if hurdle + money
-)
+TREES_ALONE: Weights = (0.0, 0.5, 0.5)
+"""Hurdle and Tweedie trees are as good as each other, and their errors differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +104,20 @@ def _fit(rows: Rows, outlook: Outlook, on_newest: Bools, inside: Bools) -> Calib
 
 
 def _blend(rows: Rows, outlook: Outlook, inside: Bools) -> tuple[Level, Weights]:
-    """The weights with the least deviance, levels made equal first, and the level of their blend.
+    """How far to trust the trees at these rows, levels made equal first, and the level of the blend.
 
-    Trees must earn their weight: a blend with more of them has to be better beyond a standard error.
+    Nothing where they are no better than the purchase model alone, everything from :data:`_SURE` standard
+    errors on, and evenly in between, so that a small change of the data changes little.
     """
     some, spent = outlook.take(inside), rows.spent[inside]
+    if not len(spent):
+        return Level.fit(spent, spent), PURCHASES_ALONE
     label = np.maximum(winsorised(spent), 0.0)
-    chosen, best = PURCHASES_ALONE, _deviances(some, PURCHASES_ALONE, label)
-    for weights in BLENDS:
-        deviances = _deviances(some, weights, label)
-        gain = best - deviances
-        needed = (
-            _SURENESS * float(gain.std()) / np.sqrt(max(len(gain), 1)) if chosen == PURCHASES_ALONE else 0.0
-        )
-        if len(gain) and float(gain.mean()) > needed:
-            chosen, best = weights, deviances
-    return Level.fit(some.blended(chosen), spent), chosen
+    gain = _deviances(some, PURCHASES_ALONE, label) - _deviances(some, TREES_ALONE, label)
+    error = float(gain.std()) / float(np.sqrt(len(gain)))
+    trust = float(np.clip(gain.mean() / (_SURE * error), 0.0, 1.0)) if error > 0 else 0.0
+    weights = (1.0 - trust, trust / 2, trust / 2)
+    return Level.fit(some.blended(weights), spent), weights
 
 
 def _deviances(outlook: Outlook, weights: Weights, label: Floats) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audience_pipeline.ltv.boosters import BAGS, Boosters, Ground, bag, best_shrink
+from audience_pipeline.ltv.boosters import BAGS, Boosters, Ground, bag
 from audience_pipeline.ltv.matrix import Bools, Customers, Encoder, Floats, Ints
 from audience_pipeline.ltv.outlook import KINDS, Expectation, Outlook, OutlookModel, expect
 from audience_pipeline.ltv.purchases import OrderRate, OrderValue, PurchaseModel
@@ -107,17 +107,16 @@ def log_spent(spent: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutlook:
-    """Outlooks of every row by models that saw none of the customer, and how far to trust trees."""
+    """Outlooks of every row by models that saw none of the customer."""
 
     outlook: Outlook
-    shrinks: dict[str, float]
     smear: float
 
 
 def hold_out_folds(
     rows: Rows, base: Base, encoder: Encoder, *, seed: int, threads: int, tell: Callable[[float], None]
 ) -> HeldOutlook:
-    """Predict each fold by models of the others, then choose how far to trust the trees."""
+    """Predict each fold by models of the others."""
     size = len(rows)
     starts = {kind: np.zeros(size) for kind in KINDS}
     corrections = {kind: np.zeros(size) for kind in KINDS}
@@ -142,26 +141,19 @@ def hold_out_folds(
     spent = np.clip(rows.spent, 0.0, _high(rows.spent))
     buyers = rows.ordered & (rows.spent > 0)
     logs = log_spent(spent[buyers])
-    labels = {"again": rows.ordered.astype(np.float64), "value": logs, "money": spent}
-    everybody = np.ones(size, dtype=bool)
-    shrinks = {}
-    for kind, label in labels.items():
-        inside = buyers if kind == "value" else everybody
-        shrinks[kind] = best_shrink(kind, label, starts[kind][inside], corrections[kind][inside])
-    scores = {kind: starts[kind] + shrinks[kind] * corrections[kind] for kind in KINDS}
+    scores = {kind: starts[kind] + corrections[kind] for kind in KINDS}
     smear = float(np.mean(np.exp(logs - scores["value"][buyers]))) if buyers.any() else 1.0
     again = 1.0 / (1.0 + np.exp(-scores["again"]))
     hurdle = again * np.exp(scores["value"]) * smear
     outlook = Outlook(purchase, again, scores["value"], hurdle, np.exp(scores["money"]))
-    return HeldOutlook(outlook, shrinks, smear)
+    return HeldOutlook(outlook, smear)
 
 
 def fit_final(
-    rows: Rows, base: Base, encoder: Encoder, held: HeldOutlook, *, seed: int, threads: int
+    rows: Rows, base: Base, encoder: Encoder, smear: float, *, seed: int, threads: int
 ) -> OutlookModel:
-    """The model of all customers, its trees trusted as far as those of the folds."""
+    """The model of all customers; ``smear`` is that of held-out outlooks."""
     everybody = np.ones(len(rows), dtype=bool)
     purchases = fit_purchases(base, np.ones(len(base.fold), dtype=bool))
     model = fit_outlook(rows, everybody, purchases, encoder, bags=BAGS, seed=seed, threads=threads)
-    trees = {kind: getattr(model, kind).shrunk(held.shrinks[kind]) for kind in KINDS}
-    return replace(model, smear=held.smear, **trees)
+    return replace(model, smear=smear)

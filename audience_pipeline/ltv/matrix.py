@@ -37,7 +37,7 @@ class Customers:
     age: Floats
     """Days since the first order."""
     mean: Floats
-    """Net revenue so far by purchase days, minor units, at least 0: an order that came back counts as none."""
+    """Net revenue so far by purchase days, minor units, at least 0: what came back counts for nothing."""
     first_year: Floats
     """Net revenue so far within the first year, minor units."""
 

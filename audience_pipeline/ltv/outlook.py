@@ -153,11 +153,9 @@ class OutlookModel:
 
     def as_json(self) -> dict[str, Any]:
         """For the model folder, without the trees."""
-        shrinks = {name: getattr(self, name).shrink for name in KINDS}
         return {
             "purchases": self.purchases.as_json(),
             "encoder": self.encoder.as_json(),
-            "shrinks": shrinks,
             "smear": self.smear,
             "longest": self.longest,
         }
@@ -165,7 +163,7 @@ class OutlookModel:
     @classmethod
     def from_json(cls, data: dict[str, Any], texts: dict[str, list[str]]) -> Self:
         """The inverse of :meth:`as_json`; ``texts`` are the trees by name."""
-        trees = {name: Boosters.from_texts(texts[name], data["shrinks"][name]) for name in KINDS}
+        trees = {name: Boosters.from_texts(texts[name]) for name in KINDS}
         return cls(
             purchases=PurchaseModel.from_json(data["purchases"]),
             encoder=Encoder.from_json(data["encoder"]),

@@ -109,7 +109,7 @@ def train(
     newest = calendar_days(first, as_of, horizon)[0]
     calibration, distribution, forecasts = calibrate(rows, held.outlook, newest)
     tell("model of all customers", 0.65)
-    outlook = fit_final(rows, base, encoder, held, seed=seed, threads=threads)
+    outlook = fit_final(rows, base, encoder, held.smear, seed=seed, threads=threads)
     uncut = LtvModel(as_of, horizon, outlook, calibration, distribution)
     cuts = quintiles.cut_points(uncut.predict(features, threads=threads)["predicted_ltv"])
     model = LtvModel(as_of, horizon, outlook, calibration, distribution, cuts)
@@ -125,7 +125,7 @@ def train(
         "horizon_days": horizon,
         "outliers": ordinary.outliers(orders).height,
         "outlier_above": ordinary.ceiling_minor * 0.01,
-        "trust_in_trees": held.shrinks,
+        "trust_in_trees": [1.0 - purchase for purchase, _, _ in calibration.first_year_weights],
         "other_multiples_from": list(distribution.margins),
         "parameters": {**RECIPE, "seed": seed},
     }
