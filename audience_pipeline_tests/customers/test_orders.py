@@ -188,6 +188,8 @@ def many_lines() -> pl.DataFrame:
                 draw.choice([-5, 7, 9]),
                 customer_id=f"c{draw.randrange(40)}",
                 order_id=draw.choice([None, "7", "8"]),
+                product_category=draw.choice([None, "toys", "books", "art"]),
+                channel=draw.choice([None, "web", "shop"]),
             )
             for _ in range(900)
         )
@@ -201,6 +203,7 @@ def test_orders_made_in_parts_are_the_same_and_leave_no_file(
     whole = orders(lines.lazy()).collect().sort(ORDER_KEY)
     monkeypatch.setattr("audience_pipeline.customers.orders.LINES_AT_ONCE", 100)
     monkeypatch.setattr("audience_pipeline.customers.parts.LINES_AT_ONCE", 100)
+    monkeypatch.setattr("audience_pipeline.customers.arrays._FEW", 10)
 
     at_once = orders(lines.lazy()).collect()
     parts = list(orders_in_parts(lines.lazy(), tmp_path, lines.height))

@@ -337,6 +337,7 @@ def test_every_way_of_cutting_the_work_gives_the_same_bits(monkeypatch: pytest.M
     rows, events = shop(150), shop_activity(150)
     whole = customer_features(rows.lazy(), AS_OF, events.lazy()).collect().sort(KEYS)
     monkeypatch.setattr("audience_pipeline.features.customer_features.ROWS_AT_ONCE", 200)
+    monkeypatch.setattr("audience_pipeline.customers.arrays._FEW", 10)
     in_parts = customer_features(rows.lazy(), AS_OF, events.lazy()).collect()
     monkeypatch.undo()
 
