@@ -56,11 +56,10 @@ def model_tables(model: Mapping[str, Any] | None, currency: str | None) -> Itera
             if row["target"] == "ltv" and row["age_days"] == age
         ],
         caption=(
-            f"{summary['evaluated_customers']:,} customers whose first {_window(summary)} over, each predicted "
-            "by models that never saw them (who first appears in the first 90 days may have bought before, "
-            "and is left out where enough others remain); "
-            f"amounts in {unit}. predicted_ltv is the mean (for sums and bids), likely_ltv the value most "
-            "often within 30 %."
+            f"{summary['evaluated_customers']:,} customers whose first {_window(summary)} over, each "
+            "predicted by models that never saw them (who first appears in the first 90 days may have bought "
+            f"before, and is left out where enough others remain); amounts in {unit}. predicted_ltv is the "
+            "mean (for sums and bids), likely_ltv the value most often within 30 %."
         ),
     )
     caption = f"Means in {unit}. Model {model['model_version']}, trained as of {summary['as_of']}."
@@ -198,7 +197,7 @@ def _honest(tables: Mapping[str, Any]) -> Table:
         "Is it as sure as it says, and how much could be known",
         {"days": "right", "stated": "right", "came true": "right", "error": "right", "above p90": "right",
          "below p10": "right", "sorted": "right", "by orders": "right", "best multiple": "right",
-         "to come": "right", "its ceiling": "right"},
+         "to come": "right", "log-normal": "right"},
         [
             (
                 str(row["age_days"]),
@@ -218,7 +217,8 @@ def _honest(tables: Mapping[str, Any]) -> Table:
         caption=(
             "error: calibration error over ten bins. sorted: mean hit rate over all coverages, surest first, "
             "beside grouping by number of orders. best multiple: of the spend so far, in hindsight. to come: "
-            "share within 30 % of what returning customers still spend, and the most that any forecast could."
+            "share within 30 % of what returning customers still spend, and the most that a log-normal "
+            "spread as wide as measured allows."
         ),
     )  # fmt: skip
 

@@ -24,7 +24,7 @@ class Report(Tables):
     importances: pl.DataFrame
     """``model, feature, gain`` (share of the model's total gain), greatest first."""
     later: Tables | None
-    """The same tables for a later cohort, predicted by a model that was trained a year earlier."""
+    """The same tables for a later cohort, predicted by a model that had seen nothing of its time."""
     summary: dict[str, Any]
     """JSON-safe: what was trained on what, the headline figures, ``headlines`` and ``warnings``."""
 
@@ -60,8 +60,8 @@ def build_report(
 
     Args:
         held: Predictions of customers by models that never saw them.
-        later: Predictions of a later cohort by a model that was trained a year earlier, where the data are
-            long enough.
+        later: Predictions of a later cohort by a model that had seen nothing of its time, where the data
+            are long enough.
         importances: ``model, feature, gain``.
         summary: What was trained on what; JSON-safe but for dates, which become text. The headline figures
             are added.

@@ -199,7 +199,7 @@ def ceiling_grid(tables: Tables) -> Grid:
         "Ceilings of the share within 30 %",
         ["days", "within 30 %", "skill", "ceiling by the model's own distribution",
          "best multiple in hindsight", "customers who return", "of those, what is to come: within 30 %",
-         "its ceiling"],
+         "the most that a log-normal spread allows"],
         [
             [
                 str(row["age_days"]),

@@ -195,9 +195,9 @@ def _later(report: Report, unit: str) -> Section | None:
     if tables is None or not isinstance(cohort, Mapping):
         return None
     who = (
-        f"A model that was trained a year earlier predicted {cohort['customers']:,} customers who came after "
-        f"(first orders from {cohort['first_order_from']} to {cohort['first_order_to']}): so a model fares "
-        "in use, season and drift included."
+        f"{cohort['customers']:,} customers who came from {cohort['first_order_from']} to "
+        f"{cohort['first_order_to']}, predicted by a model that had seen nothing of that time: so a model "
+        "fares in use, season and drift included."
     )
     return Section(
         "later",

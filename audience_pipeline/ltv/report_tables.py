@@ -96,7 +96,8 @@ class Tables:
     ``coverage`` (mean share of hits over all coverages, most confident first) beside that by number of
     orders, and how much could have been known: ``within_30_stated`` is the ceiling by the model's own
     distribution, ``best_multiple_within_30`` that of constant multiples of the spend so far in hindsight,
-    ``future_ceiling`` that of the value still to come of customers who return."""
+    ``future_ceiling`` that of the value still to come of customers who return, were it log-normal around its
+    forecast."""
     reliability: pl.DataFrame
     """Ten bins of ``within_30_probability`` (by age) and ``repeat_probability``: stated and realised."""
     coverage: pl.DataFrame
