@@ -9,13 +9,13 @@ import numpy as np
 
 from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 
-ROUNDS = 120
-BAGS = 5
+ROUNDS = 75
+BAGS = 4
 """Trees are grown on so many random parts of the customers, and their answers averaged."""
 BAG_PERCENT = 70
 TWEEDIE_POWER = 1.5
 PARAMETERS: dict[str, Any] = {
-    "learning_rate": 0.03,
+    "learning_rate": 0.045,
     "num_leaves": 8,
     "extra_trees": True,
     "feature_fraction": 0.5,

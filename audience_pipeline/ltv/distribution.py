@@ -8,8 +8,8 @@ the bounds that one customer in ten passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -72,8 +72,8 @@ class Prospects:
 class Residuals:
     """What happened to similar customers, as 101 quantiles each."""
 
-    edges: tuple[float, ...]
-    """Probabilities of ordering again that part the groups."""
+    centres: tuple[float, ...]
+    """Mean probability of ordering again in each group; between two of them both count, by distance."""
     ordered: tuple[tuple[float, ...], ...]
     """For each group: logarithm of what followed less the predicted one, of those who ordered."""
     idle: tuple[float, ...]
@@ -144,7 +144,7 @@ class Distribution:
         """The inverse of :meth:`as_json`."""
         residuals = tuple(
             Residuals(
-                edges=tuple(one["edges"]),
+                centres=tuple(one["centres"]),
                 ordered=tuple(tuple(group) for group in one["ordered"]),
                 idle=tuple(one["idle"]),
                 low=one["low"],
@@ -186,11 +186,16 @@ def _residuals(prospects: Prospects, remaining: Floats, ordered: Bools) -> Resid
     logs = np.where(followed > 0, logs, _LEAST)
     again = prospects.again[ordered]
     groups = int(np.clip(len(logs) // _ROWS_A_TABLE, 1, _LIKE))
-    edges = np.quantile(again, np.arange(1, groups) / groups) if len(again) else np.array([])
-    which = np.searchsorted(edges, again)
-    tables = [_quantiles(logs[which == group]) for group in range(groups)]
-    idle = remaining[~ordered] / np.maximum(prospects.observed[~ordered], 1.0)
-    fitted = Residuals(tuple(edges.tolist()), tuple(tables), _quantiles(np.clip(idle, -1.0, 0.0)), 0.1, 0.9)
+    parts = np.array_split(np.argsort(again, kind="stable"), groups)
+    fitted = Residuals(
+        centres=tuple(float(again[part].mean()) if len(part) else 0.5 for part in parts),
+        ordered=tuple(_quantiles(logs[part]) for part in parts),
+        idle=_quantiles(
+            np.clip(remaining[~ordered] / np.maximum(prospects.observed[~ordered], 1.0), -1.0, 0.0)
+        ),
+        low=0.1,
+        high=0.9,
+    )
     return _tails(fitted, prospects, remaining)
 
 
@@ -212,7 +217,7 @@ def _tails(residuals: Residuals, prospects: Prospects, remaining: Floats) -> Res
 
     low, _ = _bisected(below, 0.1, 0.01, 0.3)
     _, high = _bisected(within, 0.9, 0.7, 0.99)
-    return Residuals(residuals.edges, residuals.ordered, residuals.idle, low, high)
+    return replace(residuals, low=low, high=high)
 
 
 def _bisected(share: Callable[[float], float], wanted: float, low: float, high: float) -> tuple[float, float]:
@@ -223,34 +228,35 @@ def _bisected(share: Callable[[float], float], wanted: float, low: float, high: 
     return low, high
 
 
-def _stated(residuals: Any, prospects: Prospects) -> Floats:
+def _stated(residuals: Sequence[Residuals], prospects: Prospects) -> Floats:
     """(rows, multiples): probability that each multiple of the observed value is within 30 %."""
     stated = np.zeros((len(prospects.observed), len(MULTIPLES)))
-    observed = np.maximum(prospects.observed, 1.0)
     low, high = MULTIPLES / (1 + TOLERANCE) - 1.0, MULTIPLES / (1 - TOLERANCE) - 1.0
-    with np.errstate(divide="ignore"):
-        log_low = np.where(low > 0, np.log(np.maximum(low, 1e-12)), -np.inf)
-        log_high = np.log(high)
-    for number, of_age in enumerate(residuals):
-        at_age = np.flatnonzero(prospects.bucket == number)
+    log_low = np.where(low > 0, np.log(np.maximum(low, 1e-12)), -np.inf)
+    log_high = np.log(high)
+    for number in np.unique(prospects.bucket):
+        of_age = residuals[number]
+        rows = np.flatnonzero(prospects.bucket == number)
+        some = prospects.take(rows)
         idle = np.asarray(of_age.idle)
         still = _share_below(idle, high, inclusive=True) - _share_below(idle, low, inclusive=False)
-        for group, rows in _groups(of_age, prospects, at_age):
-            table = np.asarray(of_age.ordered[group])
-            shift = (np.log(observed[rows]) - prospects.log_value[rows])[:, None]
+        shift = (np.log(np.maximum(some.observed, 1.0)) - some.log_value)[:, None]
+        within = np.zeros((len(rows), len(MULTIPLES)))
+        for table, share in _groups(of_age, some.again):
             above = _share_below(table, log_high[None, :] + shift, inclusive=True)
             below = _share_below(table, log_low[None, :] + shift, inclusive=False)
-            again = prospects.again[rows][:, None]
-            stated[rows] = (1.0 - again) * still[None, :] + again * (above - below)
+            within += share[:, None] * (above - below)
+        again = some.again[:, None]
+        stated[rows] = (1.0 - again) * still[None, :] + again * within
     return stated
 
 
-def _groups(of_age: Residuals, prospects: Prospects, rows: Ints) -> Iterator[tuple[int, Ints]]:
-    which = np.searchsorted(np.asarray(of_age.edges), prospects.again[rows])
-    for group in range(len(of_age.ordered)):
-        inside = rows[which == group]
-        if len(inside):
-            yield group, inside
+def _groups(of_age: Residuals, again: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """The residuals of each group, and their share at each row; the shares of a row sum to 1."""
+    centres = np.asarray(of_age.centres)
+    position = np.interp(again, centres, np.arange(len(centres)))
+    for group, table in enumerate(of_age.ordered):
+        yield np.asarray(table), np.clip(1.0 - np.abs(position - group), 0.0, 1.0)
 
 
 def _share_below(table: Floats, value: Any, *, inclusive: bool) -> Floats:
@@ -259,31 +265,30 @@ def _share_below(table: Floats, value: Any, *, inclusive: bool) -> Floats:
     return share
 
 
-def _bounds(residuals: Any, prospects: Prospects) -> tuple[Floats, Floats]:
+def _bounds(residuals: Sequence[Residuals], prospects: Prospects) -> tuple[Floats, Floats]:
     low, high = np.zeros(len(prospects.observed)), np.zeros(len(prospects.observed))
-    for number, of_age in enumerate(residuals):
+    for number in np.unique(prospects.bucket):
+        of_age = residuals[number]
         rows = np.flatnonzero(prospects.bucket == number)
-        if len(rows):
-            part = prospects.take(rows)
-            low[rows] = _quantile(of_age, part, of_age.low)
-            high[rows] = _quantile(of_age, part, of_age.high)
+        some = prospects.take(rows)
+        low[rows] = _quantile(of_age, some, of_age.low)
+        high[rows] = _quantile(of_age, some, of_age.high)
     return low, high
 
 
 def _quantile(of_age: Residuals, prospects: Prospects, level: float) -> Floats:
     """The level's quantile of the final value: idle customers first, then those who ordered."""
     idle_share = 1.0 - prospects.again
-    idle = np.asarray(of_age.idle)
     # Returns alone lie below, orders above "nothing more".
     in_idle = np.clip(level / np.maximum(idle_share, 1e-9), 0.0, 1.0)
-    value = np.maximum(prospects.observed, 0.0) * idle[np.rint(in_idle * 100.0).astype(np.int64)]
+    idle = np.asarray(of_age.idle)[np.rint(in_idle * 100.0).astype(np.int64)]
     in_ordered = np.clip((level - idle_share) / np.maximum(prospects.again, 1e-9), 0.0, 1.0)
-    ordered = level > idle_share
-    for group, rows in _groups(of_age, prospects, np.arange(len(level * idle_share))):
-        residual = np.interp(in_ordered[rows], _LEVELS, np.asarray(of_age.ordered[group]))
-        more = np.where(residual > _LEAST / 2, np.exp(prospects.log_value[rows] + residual), 0.0)
-        value[rows] = np.where(ordered[rows], more, value[rows])
-    final: Floats = prospects.observed + value
+    residual = np.zeros(len(idle))
+    for table, share in _groups(of_age, prospects.again):
+        residual += share * np.interp(in_ordered, _LEVELS, table)
+    more = np.where(residual > _LEAST / 2, np.exp(prospects.log_value + residual), 0.0)
+    followed = np.where(level > idle_share, more, np.maximum(prospects.observed, 0.0) * idle)
+    final: Floats = prospects.observed + followed
     return final
 
 

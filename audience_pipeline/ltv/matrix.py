@@ -18,6 +18,8 @@ Bools = npt.NDArray[np.bool_]
 _MOST_LEVELS = 200
 _PRIOR_CUSTOMERS = 30.0
 """A category speaks for itself from about so many customers on."""
+_FEW = 1000
+"""Up to so many rows are looked up one by one: a query costs more than they do."""
 _INNER = 5
 """Parts of the training customers; each is encoded by what the others tell."""
 
@@ -161,6 +163,9 @@ def _floats(values: pl.Series) -> Floats:
 
 
 def _codes(values: pl.Series, levels: tuple[str, ...]) -> Ints:
+    if values.len() <= _FEW:
+        numbers = {level: number for number, level in enumerate(levels)}
+        return np.fromiter((numbers.get(v, -1) for v in values.to_list()), np.int64, values.len())
     if not levels:
         return np.full(values.len(), -1, dtype=np.int64)
     codes = values.replace_strict(list(levels), list(range(len(levels))), default=None, return_dtype=pl.Int64)

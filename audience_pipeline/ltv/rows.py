@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -70,6 +70,7 @@ class Rows:
 
 def build_rows(
     features: pl.DataFrame,
+    frame: pl.DataFrame,
     tamed: pl.DataFrame,
     actual: pl.DataFrame,
     encoder: Encoder,
@@ -80,7 +81,8 @@ def build_rows(
     """Both windows of each snapshot, where they are over.
 
     Args:
-        features: Of the snapshots, sorted by ``customer_id, as_of``.
+        features: Of the snapshots without giant orders, sorted by ``customer_id, as_of``.
+        frame: Of :func:`as_they_were`, in the same order.
         tamed: ``snapshots.labels`` of orders without giant ones, in the same order.
         actual: ``snapshots.labels`` of the orders as they were, in the same order.
         encoder: Knows the levels of the categories.
@@ -88,13 +90,13 @@ def build_rows(
         fresh_from: Customers first seen earlier have no known first order; None if all are new.
         seed: Of the folds.
     """
-    frame = features.select(_KEPT)
     fold = folds(frame["customer_id"], FOLDS, seed).to_numpy()
     part = folds(frame["customer_id"], PARTS, seed + 1).to_numpy()
     new = np.ones(frame.height, dtype=bool)
     if fresh_from is not None:
         new = (frame["first_order"] >= fresh_from).to_numpy()
-    customers = encoder.customers(features)
+    spent_so_far = frame["first_year_minor"].cast(pl.Float64).to_numpy()
+    customers = replace(encoder.customers(features), first_year=spent_so_far)
     pieces = []
     for first_window, label, ordered in (
         (True, "remaining_minor", "orders_remaining"),
@@ -117,6 +119,23 @@ def build_rows(
         np.concatenate([piece[number] for piece in pieces]) for number in range(6)
     )
     return Rows(frame, customers, snapshot, first, days, spent, real, again, fold[snapshot], part[snapshot])
+
+
+def as_they_were(features: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
+    """Who and when, and what was really spent by then.
+
+    Args:
+        features: Of snapshots, without giant orders.
+        raw: Features of those of the snapshots whose customers have giant orders, with them.
+    """
+    keys = ["customer_id", "as_of"]
+    spent = [name for name in _KEPT if name.endswith("_minor")]
+    found = features.select(_KEPT).join(
+        raw.select(*keys, *spent), on=keys, how="left", suffix="_raw", maintain_order="left"
+    )
+    return found.select(
+        pl.coalesce(f"{name}_raw", name).alias(name) if name in spent else pl.col(name) for name in _KEPT
+    )
 
 
 def fresh_from(first: pl.DataFrame, complete_by: date) -> date | None:

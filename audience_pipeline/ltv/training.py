@@ -26,7 +26,7 @@ from audience_pipeline.ltv.minimum import check_history
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outliers import Ordinary
 from audience_pipeline.ltv.report import Report, build_report
-from audience_pipeline.ltv.rows import FOLDS, Rows, build_rows, fresh_from
+from audience_pipeline.ltv.rows import FOLDS, Rows, as_they_were, build_rows, fresh_from
 from audience_pipeline.ltv.snapshots import (
     AGES,
     HORIZON_DAYS,
@@ -97,7 +97,8 @@ def train(
     horizon = longest_horizon(first, as_of) or HORIZON_DAYS
     ordinary = Ordinary.of(orders)
     tamed = ordinary.tamed(orders)
-    rows, encoder = _rows(orders, tamed, first, as_of, activity, horizon, seed)
+    giants = ordinary.outliers(orders)
+    rows, encoder = _rows(orders, tamed, giants, first, as_of, activity, horizon, seed)
     tell("looking at everybody today", 0.15)
     features = customer_features(tamed, as_of, activity).collect(engine="streaming").sort("customer_id")
     base = _base(features, encoder, seed)
@@ -123,7 +124,7 @@ def train(
         "training_customers": rows.frame["customer_id"].n_unique(),
         "training_rows": len(rows),
         "horizon_days": horizon,
-        "outliers": ordinary.outliers(orders).height,
+        "outliers": giants.height,
         "outlier_above": ordinary.ceiling_minor * 0.01,
         "trust_in_trees": [1.0 - purchase for purchase, _, _ in calibration.first_year_weights],
         "other_multiples_from": list(distribution.margins),
@@ -141,6 +142,7 @@ def _silent(_step: str, _share: float) -> None:
 def _rows(
     orders: pl.LazyFrame,
     tamed: pl.LazyFrame,
+    giants: pl.DataFrame,
     first: pl.DataFrame,
     as_of: date,
     activity: pl.LazyFrame | None,
@@ -150,10 +152,14 @@ def _rows(
     days = _thinned(snapshot_days(first, as_of, horizon), seed)
     features = customer_features(tamed, days.lazy(), activity).collect(engine="streaming")
     features = features.sort("customer_id", "as_of")
+    is_giant = pl.col("customer_id").is_in(giants["customer_id"].unique().implode())
+    raw = customer_features(orders.filter(is_giant), days.filter(is_giant).lazy())
+    frame = as_they_were(features, raw.collect(engine="streaming"))
     encoder = Encoder.fit(features)
     fresh = fresh_from(first, as_of - timedelta(days=horizon - 1))
     rows = build_rows(
         features,
+        frame,
         labels(tamed, features, as_of, horizon),
         labels(orders, features, as_of, horizon),
         encoder,
