@@ -135,6 +135,10 @@ class Distribution:
         within = np.where(positive, probability, 1.0 - prospects.again)
         return Forecast(likely=likely, p10=low, p90=high, within_30=within)
 
+    def by_rule(self) -> Distribution:
+        """The same with the rule's multiple alone: gains in shorter windows prove none in a year."""
+        return replace(self, margins=(_NEVER,) * AGE_BUCKETS)
+
     def as_json(self) -> dict[str, Any]:
         """For the model folder."""
         return asdict(self)

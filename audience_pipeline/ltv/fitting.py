@@ -21,7 +21,7 @@ _LEAST_VALUE = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """Everybody at the end of the data: what the purchase model is fitted on."""
+    """Customers at the end of the data, from their first order on: what the purchase model is fitted on."""
 
     customers: Customers
     fold: Ints

@@ -8,15 +8,13 @@ import numpy as np
 import polars as pl
 
 from audience_pipeline.ltv.minimum import check_history
-from audience_pipeline.ltv.rows import fresh_from
-from audience_pipeline.ltv.snapshots import HORIZON_DAYS, first_orders, longest_horizon
+from audience_pipeline.ltv.snapshots import first_orders
 
 
 def checkable(orders: pl.LazyFrame, as_of: date) -> pl.Series:
     """Ids of the customers who can be checked: their window is over, and their first order is in the data.
 
-    Customers who were there when the data began are left out where enough others remain: they would be
-    taken for new ones.
+    Customers who may have been there before the data began are left out where enough others remain.
 
     Args:
         orders: The orders table.
@@ -26,13 +24,10 @@ def checkable(orders: pl.LazyFrame, as_of: date) -> pl.Series:
         TooLittleHistory: As in training.
     """
     first = first_orders(orders, as_of)
-    check_history(first, as_of)
-    window = longest_horizon(first, as_of) or HORIZON_DAYS
-    complete_by = as_of - timedelta(days=window - 1)
-    since = fresh_from(first, complete_by)
-    complete = first.filter(pl.col("first_order") <= complete_by)
-    if since is not None:
-        complete = complete.filter(pl.col("first_order") >= since)
+    horizon = check_history(first, as_of)
+    complete = first.filter(pl.col("first_order") <= as_of - timedelta(days=horizon.days - 1))
+    if horizon.fresh_from is not None:
+        complete = complete.filter(pl.col("first_order") >= horizon.fresh_from)
     return complete["customer_id"]
 
 

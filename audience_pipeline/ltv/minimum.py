@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from audience_pipeline.ltv.snapshots import MIN_COMPLETE, SHORTER_HORIZONS, longest_horizon
+from audience_pipeline.ltv.snapshots import HORIZONS, MIN_COMPLETE, Horizon, longest_horizon
 
 MIN_CUSTOMERS = 500
 MIN_DAYS = 183
@@ -27,8 +27,8 @@ class TooLittleHistory(Exception):  # noqa: N818
         """The day on which the data will suffice if customers keep coming as they did; None if unknown."""
 
 
-def check_history(first: pl.DataFrame, as_of: date) -> None:
-    """Refuse to train on too little.
+def check_history(first: pl.DataFrame, as_of: date) -> Horizon:
+    """Refuse to train on too little, or say what can be learnt from.
 
     Args:
         first: ``customer_id, first_order`` of everybody who had bought by ``as_of``.
@@ -49,7 +49,7 @@ def check_history(first: pl.DataFrame, as_of: date) -> None:
         )
     begin: date = dates[0]
     customers, days = dates.len(), (as_of - begin).days + 1
-    shortest = SHORTER_HORIZONS[-1]
+    shortest = HORIZONS[-1]
     complete = int((dates <= as_of - timedelta(days=shortest - 1)).sum())
     missing: list[str] = []
     suffices: list[date] = []
@@ -59,13 +59,14 @@ def check_history(first: pl.DataFrame, as_of: date) -> None:
     if days < MIN_DAYS:
         missing.append(f"orders cover {days} days and {MIN_DAYS} are needed")
         suffices.append(begin + timedelta(days=MIN_DAYS - 1))
-    if longest_horizon(first, as_of) is None:
+    horizon = longest_horizon(first, as_of)
+    if horizon is None:
         least = max(MIN_COMPLETE, customers // 4)
         missing.append(f"{complete} customers have been observed for {shortest} days and {least} are needed")
         nth: date = dates[min(customers, least) - 1]
         suffices.append(nth + timedelta(days=shortest))
-    if not missing:
-        return
+    if horizon is not None and not missing:
+        return horizon
     when = max(suffices)
     raise TooLittleHistory(
         f"Too little history to train on: {'; '.join(missing)}. Orders run from {begin} to {as_of}. "

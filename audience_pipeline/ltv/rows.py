@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from audience_pipeline.ltv.matrix import Bools, Customers, Encoder, Floats, Ints
-from audience_pipeline.ltv.snapshots import folds
+from audience_pipeline.ltv.snapshots import Horizon, folds
 
 FOLDS = 3
 PARTS = 100
-UNSEEN_DAYS = 90
-"""Customers first seen so soon after the data begin have probably bought before."""
 _KEPT = ("customer_id", "as_of", "first_order", "age_days", "orders", "observed_minor", "net_365d_minor",
          "first_year_minor")  # fmt: skip
 
@@ -74,8 +72,7 @@ def build_rows(
     tamed: pl.DataFrame,
     actual: pl.DataFrame,
     encoder: Encoder,
-    horizon: int,
-    fresh_from: date | None,
+    horizon: Horizon,
     seed: int,
 ) -> Rows:
     """Both windows of each snapshot, where they are over.
@@ -86,15 +83,14 @@ def build_rows(
         tamed: ``snapshots.labels`` of orders without giant ones, in the same order.
         actual: ``snapshots.labels`` of the orders as they were, in the same order.
         encoder: Knows the levels of the categories.
-        horizon: Days of the windows.
-        fresh_from: Customers first seen earlier have no known first order; None if all are new.
+        horizon: How long windows are, and whose first order is known.
         seed: Of the folds.
     """
     fold = folds(frame["customer_id"], FOLDS, seed).to_numpy()
     part = folds(frame["customer_id"], PARTS, seed + 1).to_numpy()
     new = np.ones(frame.height, dtype=bool)
-    if fresh_from is not None:
-        new = (frame["first_order"] >= fresh_from).to_numpy()
+    if horizon.fresh_from is not None:
+        new = (frame["first_order"] >= horizon.fresh_from).to_numpy()
     spent_so_far = frame["first_year_minor"].cast(pl.Float64).to_numpy()
     customers = replace(encoder.customers(features), first_year=spent_so_far)
     pieces = []
@@ -104,7 +100,9 @@ def build_rows(
     ):
         known = tamed[label].is_not_null().to_numpy() & (new if first_window else True)
         at = np.flatnonzero(known)
-        days = horizon - 1.0 - customers.age[at] if first_window else np.full(len(at), float(horizon))
+        days = (
+            horizon.days - 1.0 - customers.age[at] if first_window else np.full(len(at), float(horizon.days))
+        )
         pieces.append(
             (
                 at,
@@ -136,22 +134,3 @@ def as_they_were(features: pl.DataFrame, raw: pl.DataFrame) -> pl.DataFrame:
     return found.select(
         pl.coalesce(f"{name}_raw", name).alias(name) if name in spent else pl.col(name) for name in _KEPT
     )
-
-
-def fresh_from(first: pl.DataFrame, complete_by: date) -> date | None:
-    """Since when a customer's first order in the data is its first order, where that can be told.
-
-    A file that begins in the middle of a shop's life shows old customers as new in its first weeks.
-    None where there would be too few others (a file of one cohort).
-
-    Args:
-        first: ``customer_id, first_order``.
-        complete_by: Customers first seen by this day have a complete window.
-    """
-    oldest: date | None = first["first_order"].min()  # type: ignore[assignment]
-    if oldest is None:
-        return None
-    begin = oldest + timedelta(days=UNSEEN_DAYS)
-    complete = first.filter(pl.col("first_order") <= complete_by)
-    fresh = complete.filter(pl.col("first_order") >= begin).height
-    return begin if fresh >= max(200, complete.height // 2) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 import polars as pl
@@ -20,8 +21,11 @@ LAST_AGE = HORIZON_DAYS - 1
 """The last day of the first-year window: from its evening on, 12-month LTV is a fact."""
 MIN_COMPLETE = 200
 """Customers with a complete window that a horizon needs."""
-SHORTER_HORIZONS = (330, 300, 270, 240, 210, 183, 150, 120, 90)
-"""Days to learn from where no year is complete."""
+HORIZONS = (HORIZON_DAYS, 330, 300, 270, 240, 210, 183, 150, 120, 90)
+"""Days of the windows to learn from; the shorter ones where no year is complete."""
+UNSEEN_DAYS = 90
+"""Customers first seen so soon after the data begin have probably bought before."""
+_LONG_ENOUGH = 120
 
 
 def first_orders(orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:
@@ -31,23 +35,50 @@ def first_orders(orders: pl.LazyFrame, as_of: date) -> pl.DataFrame:
     return first.sort("customer_id").collect(engine="streaming")
 
 
-def longest_horizon(first: pl.DataFrame, as_of: date) -> int | None:
-    """The days of the windows that can be learnt from: a year, or less where too few years are complete.
+@dataclass(frozen=True, slots=True)
+class Horizon:
+    """What can be learnt from: how long windows are, and whose first order is known."""
+
+    days: int
+    """365, or fewer where too few years are complete."""
+    fresh_from: date | None
+    """Customers first seen earlier may have bought before the data begin; None if all are new."""
+
+
+def longest_horizon(first: pl.DataFrame, as_of: date) -> Horizon | None:
+    """The longest windows that are complete for enough customers.
+
+    A file that begins in the middle of a shop's life shows old customers as new in its first
+    :data:`UNSEEN_DAYS`, and their value misleads; windows of :data:`_LONG_ENOUGH` days of customers
+    who are surely new are better than whole years of those. In a file of one cohort everybody is new.
 
     Args:
-        first: ``customer_id, first_order``.
+        first: ``customer_id, first_order`` of everybody who had bought by ``as_of``.
         as_of: The last day whose data may be used.
 
     Returns:
-        365 where 200 customers have a complete first year; else the longest of
-        :data:`SHORTER_HORIZONS` that is complete for 200 customers and a quarter of all; None where
-        there is none.
+        None where no window of at least 90 days is complete for :data:`MIN_COMPLETE` customers.
     """
-    if _complete(first, as_of, HORIZON_DAYS) >= MIN_COMPLETE:
-        return HORIZON_DAYS
-    least = max(MIN_COMPLETE, first.height // 4)
-    enough = (days for days in SHORTER_HORIZONS if _complete(first, as_of, days) >= least)
-    return next(enough, None)
+    begin: date | None = first["first_order"].min()  # type: ignore[assignment]
+    if begin is None:
+        return None
+    fresh_from = begin + timedelta(days=UNSEEN_DAYS)
+    fresh = first.filter(pl.col("first_order") >= fresh_from)
+    options: list[Horizon] = []
+    if fresh.height >= max(MIN_COMPLETE, first.height // 4):
+        complete = (days for days in HORIZONS if _complete(fresh, as_of, days) >= MIN_COMPLETE)
+        options += [Horizon(days, fresh_from) for days in complete]
+    least = {days: MIN_COMPLETE if days == HORIZON_DAYS else first.height // 4 for days in HORIZONS}
+    options += [
+        Horizon(days, None)
+        for days in HORIZONS
+        if _complete(first, as_of, days) >= max(MIN_COMPLETE, least[days])
+    ]
+    return max(
+        options,
+        key=lambda one: (one.fresh_from is not None and one.days >= _LONG_ENOUGH, one.days),
+        default=None,
+    )
 
 
 def snapshot_days(first: pl.DataFrame, as_of: date, horizon: int = HORIZON_DAYS) -> pl.DataFrame:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -26,15 +26,15 @@ from audience_pipeline.ltv.minimum import check_history
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outliers import Ordinary
 from audience_pipeline.ltv.report import Report, build_report
-from audience_pipeline.ltv.rows import FOLDS, Rows, as_they_were, build_rows, fresh_from
+from audience_pipeline.ltv.rows import FOLDS, Rows, as_they_were, build_rows
 from audience_pipeline.ltv.snapshots import (
     AGES,
     HORIZON_DAYS,
+    Horizon,
     calendar_days,
     first_orders,
     folds,
     labels,
-    longest_horizon,
     snapshot_days,
 )
 
@@ -93,37 +93,39 @@ def train(
     tell("looking at past days", 0.0)
     orders = orders.filter(pl.col("order_date") <= as_of)
     first = first_orders(orders, as_of)
-    check_history(first, as_of)
-    horizon = longest_horizon(first, as_of) or HORIZON_DAYS
+    horizon = check_history(first, as_of)
     ordinary = Ordinary.of(orders)
     tamed = ordinary.tamed(orders)
     giants = ordinary.outliers(orders)
     rows, encoder = _rows(orders, tamed, giants, first, as_of, activity, horizon, seed)
     tell("looking at everybody today", 0.15)
     features = customer_features(tamed, as_of, activity).collect(engine="streaming").sort("customer_id")
-    base = _base(features, encoder, seed)
+    base = _base(features, encoder, horizon, seed)
 
     held = hold_out_folds(
         rows, base, encoder, seed=seed, threads=threads,
         tell=lambda share: tell("models of some customers predict the others", 0.2 + 0.4 * share),
     )  # fmt: skip
-    newest = calendar_days(first, as_of, horizon)[0]
+    newest = calendar_days(first, as_of, horizon.days)[0]
     calibration, distribution, forecasts = calibrate(rows, held.outlook, newest)
+    if horizon.days < HORIZON_DAYS:
+        distribution = distribution.by_rule()
     tell("model of all customers", 0.65)
     outlook = fit_final(rows, base, encoder, held.smear, seed=seed, threads=threads)
-    uncut = LtvModel(as_of, horizon, outlook, calibration, distribution)
+    uncut = LtvModel(as_of, horizon.days, outlook, calibration, distribution)
     cuts = quintiles.cut_points(uncut.predict(features, threads=threads)["predicted_ltv"])
-    model = LtvModel(as_of, horizon, outlook, calibration, distribution, cuts)
+    model = LtvModel(as_of, horizon.days, outlook, calibration, distribution, cuts)
 
     tell("evaluation", 0.9)
-    held_out = held_tables(rows, held.outlook, forecasts, newest, horizon)
+    held_out = held_tables(rows, held.outlook, forecasts, newest, horizon.days)
     summary = {
         "as_of": as_of,
         "first_order": first["first_order"].min(),
         "customers": first.height,
         "training_customers": rows.frame["customer_id"].n_unique(),
         "training_rows": len(rows),
-        "horizon_days": horizon,
+        "horizon_days": horizon.days,
+        "first_orders_known_from": horizon.fresh_from or first["first_order"].min(),
         "outliers": giants.height,
         "outlier_above": ordinary.ceiling_minor * 0.01,
         "trust_in_trees": [1.0 - purchase for purchase, _, _ in calibration.first_year_weights],
@@ -146,35 +148,33 @@ def _rows(
     first: pl.DataFrame,
     as_of: date,
     activity: pl.LazyFrame | None,
-    horizon: int,
+    horizon: Horizon,
     seed: int,
 ) -> tuple[Rows, Encoder]:
-    days = _thinned(snapshot_days(first, as_of, horizon), seed)
+    days = _thinned(snapshot_days(first, as_of, horizon.days), seed)
     features = customer_features(tamed, days.lazy(), activity).collect(engine="streaming")
     features = features.sort("customer_id", "as_of")
     is_giant = pl.col("customer_id").is_in(giants["customer_id"].unique().implode())
     raw = customer_features(orders.filter(is_giant), days.filter(is_giant).lazy())
     frame = as_they_were(features, raw.collect(engine="streaming"))
     encoder = Encoder.fit(features)
-    fresh = fresh_from(first, as_of - timedelta(days=horizon - 1))
     rows = build_rows(
         features,
         frame,
-        labels(tamed, features, as_of, horizon),
-        labels(orders, features, as_of, horizon),
+        labels(tamed, features, as_of, horizon.days),
+        labels(orders, features, as_of, horizon.days),
         encoder,
         horizon,
-        fresh,
         seed,
     )
     return rows, encoder
 
 
-def _base(features: pl.DataFrame, encoder: Encoder, seed: int) -> Base:
-    return Base(
-        customers=encoder.customers(features),
-        fold=folds(features["customer_id"], FOLDS, seed).to_numpy(),
-    )
+def _base(features: pl.DataFrame, encoder: Encoder, horizon: Horizon, seed: int) -> Base:
+    known = features
+    if horizon.fresh_from is not None:
+        known = features.filter(pl.col("first_order") >= horizon.fresh_from)
+    return Base(encoder.customers(known), folds(known["customer_id"], FOLDS, seed).to_numpy())
 
 
 def _thinned(days: pl.DataFrame, seed: int) -> pl.DataFrame:
