@@ -47,7 +47,7 @@ def train(
     """
     from audience_pipeline.ltv.html_report import html_report
     from audience_pipeline.ltv.minimum import TooLittleHistory
-    from audience_pipeline.ltv.training import train as fit
+    from audience_pipeline.ltv.backtest import train_and_test as fit
 
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     with orders_of(transactions, said) as (lines, last), progress("train") as step:

@@ -11,6 +11,7 @@ from audience_pipeline.defs.lake import last_order_day, write_json
 from audience_pipeline.defs.pictures import picture, small_table
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.ltv import charts, registry
+from audience_pipeline.ltv.backtest import train_and_test
 from audience_pipeline.ltv.challenge import is_due, judge, newest_cohort, unable
 from audience_pipeline.ltv.drift import Reference, drift
 from audience_pipeline.ltv.files import HTML
@@ -19,7 +20,7 @@ from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.recipe import recipe_of
 from audience_pipeline.ltv.report import Report
 from audience_pipeline.ltv.store import prepare
-from audience_pipeline.ltv.training import Trained, train
+from audience_pipeline.ltv.training import Trained
 from audience_pipeline.ltv.verdict import Verdict, backfilled, cannot_score, first_of_all
 from audience_pipeline.settings import Settings
 
@@ -51,7 +52,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
             dg.AssetCheckSpec(
                 "there_is_enough_history",
                 asset="ltv_model",
-                description="500 customers, six months, and customers who have been observed for a year.",
+                description="500 customers, six months, and windows of at least 90 days that are over.",
             )
         ],
     )
@@ -75,7 +76,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
         if known is not None:
             return _trained(settings, known.version, as_of, new=False)
         try:
-            trained = train(
+            trained = train_and_test(
                 orders,
                 as_of,
                 customer_activity,

@@ -14,7 +14,7 @@ from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outlook import expect
 from audience_pipeline.ltv.snapshots import AGES, HORIZON_DAYS, first_orders, labels, longest_horizon
-from audience_pipeline.ltv.training import Progress, train
+from audience_pipeline.ltv.training import Progress, Trained, train
 
 COHORT_DAYS = 91
 """Customers acquired in so many days are the later cohort."""
@@ -88,8 +88,9 @@ def later_cohort(
     seen ended before the first of these customers came.
 
     Returns:
-        The cohort at each age, and the base of the training day with the year after it; None where there
-        was too little to train on by then, or the cohort is too small.
+        The cohort at each age, and the base of the training day with the year after it; None where no
+        year was complete for enough customers by then (some 27 months of data are needed; a model of
+        shorter windows would say little of one of whole years), or the cohort is too small.
     """
     trained_on = as_of - timedelta(days=HORIZON_DAYS - 1 + COHORT_DAYS)
     first = first_orders(orders, as_of)
@@ -97,7 +98,8 @@ def later_cohort(
         pl.col("first_order") > trained_on, pl.col("first_order") <= as_of - timedelta(days=HORIZON_DAYS - 1)
     )
     known = first.filter(pl.col("first_order") <= trained_on)
-    if cohort.height < _LEAST_COHORT or longest_horizon(known, trained_on) is None:
+    horizon = longest_horizon(known, trained_on)
+    if cohort.height < _LEAST_COHORT or horizon is None or horizon.days < HORIZON_DAYS:
         return None
     try:
         trained = train(orders, trained_on, activity, seed=seed, threads=threads, progress=progress)
@@ -105,9 +107,34 @@ def later_cohort(
         return None
     means = _means(trained.held)
     return HeldOut(
-        ltv=_ltv(trained.model, orders, cohort, AGES, as_of, activity, means, HORIZON_DAYS),
-        next_12m=_next(trained.model, orders, known, trained_on, as_of, activity, means, HORIZON_DAYS),
+        ltv=_ltv(trained.model, orders, cohort, AGES, as_of, activity, means),
+        next_12m=_next(trained.model, orders, known, trained_on, as_of, activity, means),
     )
+
+
+def train_and_test(
+    orders: pl.LazyFrame,
+    as_of: date,
+    activity: pl.LazyFrame | None = None,
+    *,
+    seed: int = 7,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> Trained:
+    """:func:`train`, with a :func:`later_cohort` in the report where the data are long enough.
+
+    Arguments and errors as in :func:`train`.
+    """
+    tell = progress or (lambda _what, _share: None)
+    later = later_cohort(
+        orders, as_of, activity, seed=seed, threads=threads,
+        progress=lambda what, share: tell(f"a later cohort, predicted from before: {what}", share / 2),
+    )  # fmt: skip
+    begin = 0.0 if later is None else 0.5
+    return train(
+        orders, as_of, activity, seed=seed, threads=threads, later=later,
+        progress=lambda what, share: tell(what, begin + (1.0 - begin) * share),
+    )  # fmt: skip
 
 
 def next_period(

@@ -13,6 +13,7 @@ from audience_pipeline.ltv.matrix import Bools, Customers, Encoder, Floats, Ints
 from audience_pipeline.ltv.outlook import KINDS, Expectation, Outlook, OutlookModel, expect
 from audience_pipeline.ltv.purchases import OrderRate, OrderValue, PurchaseModel
 from audience_pipeline.ltv.rows import FOLDS, Rows
+from audience_pipeline.ltv.typical import Typical
 
 _WINSORISED_AT = 0.995
 _LEAST_VALUE = 0.05
@@ -78,7 +79,9 @@ def fit_outlook(
         kind: Boosters(tuple(tree for tree in grown[first : first + bags] if tree is not None))
         for kind, first in zip(KINDS, range(0, 3 * bags, bags), strict=True)
     }
-    return OutlookModel(purchases, encoder, smear=1.0, longest=float(rows.days.max()), **trees)
+    typical = Typical.fit(expected, some.days, some.age, some.first_window)
+    longest = float(rows.days.max())
+    return OutlookModel(purchases, encoder, smear=1.0, longest=longest, typical=typical, **trees)
 
 
 def _high(spent: Floats) -> float:

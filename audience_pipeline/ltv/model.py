@@ -18,7 +18,7 @@ from audience_pipeline.ltv.matrix import Customers, Floats, Ints
 from audience_pipeline.ltv.outlook import KINDS, Outlook, OutlookModel, Weights
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS
 
-FORMAT = 2
+FORMAT = 3
 """Of the model folder; a folder of another format is refused."""
 
 _HIGH_FROM, _MEDIUM_FROM = 0.7, 0.4

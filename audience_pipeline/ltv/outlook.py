@@ -15,6 +15,7 @@ import numpy as np
 from audience_pipeline.ltv.boosters import Boosters
 from audience_pipeline.ltv.matrix import Customers, Encoder, Floats
 from audience_pipeline.ltv.purchases import PurchaseModel
+from audience_pipeline.ltv.typical import Typical
 
 WINDOW_COLUMNS = ("window_days", "expected_orders", "alive", "expected_order_value", "expected_value")
 """Columns of the matrix after the encoded features; all but the first from the purchase model."""
@@ -127,6 +128,8 @@ class OutlookModel:
     """Mean of exp(residual) of the logarithms: turns the mean logarithm into a mean (Duan 1983)."""
     longest: float
     """Days of the longest window that the trees have seen; they take a longer one for it."""
+    typical: Typical
+    """What the reasons of a customer compare it with."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -158,6 +161,7 @@ class OutlookModel:
             "encoder": self.encoder.as_json(),
             "smear": self.smear,
             "longest": self.longest,
+            "typical": self.typical.as_json(),
         }
 
     @classmethod
@@ -169,6 +173,7 @@ class OutlookModel:
             encoder=Encoder.from_json(data["encoder"]),
             smear=data["smear"],
             longest=data["longest"],
+            typical=Typical.from_json(data["typical"]),
             **trees,
         )
 

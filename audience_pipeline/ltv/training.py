@@ -75,6 +75,7 @@ def train(
     seed: int = 7,
     threads: int = 2,
     progress: Progress | None = None,
+    later: HeldOut | None = None,
 ) -> Trained:
     """Train and evaluate on what was known at the end of ``as_of``.
 
@@ -85,6 +86,7 @@ def train(
         seed: Of folds and trees: the same data and seed give the same model, bit for bit.
         threads: Boosters that grow at once, each on one core; changes nothing but the time.
         progress: Told of each step.
+        later: Predictions of a later cohort, to be reported beside those of held-out customers.
 
     Raises:
         TooLittleHistory: See :func:`audience_pipeline.ltv.minimum.check_history`.
@@ -132,7 +134,7 @@ def train(
         "other_multiples_from": list(distribution.margins),
         "parameters": {**RECIPE, "seed": seed},
     }
-    report = build_report(held=held_out, later=None, importances=importances(model), summary=summary)
+    report = build_report(held=held_out, later=later, importances=importances(model), summary=summary)
     tell("done", 1.0)
     return Trained(model, held_out, report)
 
