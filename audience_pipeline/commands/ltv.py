@@ -43,27 +43,36 @@ def train(
 ) -> None:
     """Train a model of customer values on a file of transactions.
 
+    The folder holds the model, what is known of its quality (report.html, report.json) and the giant orders
+    that it was not to learn from (outliers.csv).
+
     Example: audience-pipeline ltv train --transactions orders.csv --model model/
     """
+    from audience_pipeline.commands.model_folder import OUTLIERS, usable, write
+    from audience_pipeline.ltv.backtest import train_and_test as fit
     from audience_pipeline.ltv.html_report import html_report
     from audience_pipeline.ltv.minimum import TooLittleHistory
-    from audience_pipeline.ltv.backtest import train_and_test as fit
 
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
+    unusable = usable(model)
+    if unusable:
+        fail(unusable, 2)
     with orders_of(transactions, said) as (lines, last), progress("train") as step:
         day = as_of.date() if as_of else last
         try:
             trained = fit(lines, day, seed=seed, progress=lambda what, share: step(f"{what} ({share:.0%})"))
         except TooLittleHistory as error:
             fail(str(error))
-    trained.model.save(model)
-    (model / "report.json").write_text(trained.report.as_json(), encoding="utf-8")
-    page = html_report(trained.report, source=transactions.name)
-    (model / "report.html").write_text(page, encoding="utf-8")
+    write(model, trained, html_report(trained.report, source=transactions.name))
     report = trained.report.as_dict()
     if as_json:
-        print_json(report)
+        print_json(report | {"outliers": trained.outliers.to_dicts()})
         return
+    if trained.outliers.height:
+        note(
+            f"{trained.outliers.height} orders and returns above {report['summary']['outlier_above']:,.0f} are "
+            f"outliers: training took them for ordinary ones; they are listed in {model / OUTLIERS}"
+        )
     for shown in model_tables({**report, "model_version": str(model)}, None):
         out.print(shown)
 

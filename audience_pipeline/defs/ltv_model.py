@@ -9,6 +9,7 @@ import polars as pl
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.lake import last_order_day, write_json
 from audience_pipeline.defs.pictures import picture, small_table
+from audience_pipeline.defs.storage import table_path
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.ltv import charts, registry
 from audience_pipeline.ltv.backtest import train_and_test
@@ -87,6 +88,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
         except TooLittleHistory as error:
             write_json(reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
             return _untrained(str(error), as_of)
+        _list_outliers(settings, as_of, trained.outliers)
         base = features_as_of(orders, as_of, customer_activity).collect(engine="streaming")
         verdict = challenged(settings, trained, base, orders, customer_activity)
         context.log.info(verdict.reason)
@@ -157,6 +159,7 @@ def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.
             **({"report": dg.MetadataValue.path(page)} if page.is_file() else {}),
             "customers": int(report.summary["customers"]),
             "training_rows": int(report.summary["training_rows"]),
+            "outliers": int(report.summary.get("outliers", 0)),
             **headline,
             **{f"{name}_chart": picture(name, png) for name, png in charts.pictures(report).items()},
             "quintiles": small_table(report.quintile_table()),
@@ -166,6 +169,15 @@ def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.
         },
         check_results=[dg.AssetCheckResult(check_name="there_is_enough_history", passed=True)],
     )
+
+
+def _list_outliers(settings: Settings, as_of: date, outliers: pl.DataFrame) -> None:
+    """Keep the giant orders that training took for ordinary ones, for whoever wants to look at them."""
+    path = table_path(settings.lake, "ltv_outliers", as_of.isoformat())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    outliers.write_parquet(partial)
+    partial.replace(path)
 
 
 def _said(verdict: Verdict | None) -> dict[str, dg.MetadataValue]:

@@ -65,6 +65,8 @@ class Trained:
     held: HeldOut
     """Predictions of customers by models that never saw them, beside what they spent."""
     report: Report
+    outliers: pl.DataFrame
+    """Giant orders and returns that were set to an ordinary size in training: ``OUTLIERS_SCHEMA``."""
 
 
 def train(
@@ -136,7 +138,7 @@ def train(
     }
     report = build_report(held=held_out, later=later, importances=importances(model), summary=summary)
     tell("done", 1.0)
-    return Trained(model, held_out, report)
+    return Trained(model, held_out, report, giants)
 
 
 def _silent(_step: str, _share: float) -> None:
