@@ -70,8 +70,8 @@ def train(
         return
     if trained.outliers.height:
         note(
-            f"{trained.outliers.height} orders and returns above {report['summary']['outlier_above']:,.0f} are "
-            f"outliers: training took them for ordinary ones; they are listed in {model / OUTLIERS}"
+            f"{trained.outliers.height} orders and returns above {report['summary']['outlier_above']:,.0f} "
+            f"are outliers: training took them for ordinary ones; they are listed in {model / OUTLIERS}"
         )
     for shown in model_tables({**report, "model_version": str(model)}, None):
         out.print(shown)
