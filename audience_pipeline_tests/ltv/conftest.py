@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
 from audience_pipeline.customers.orders import ORDERS_SCHEMA
+from audience_pipeline.features.customer_features import customer_features
+from audience_pipeline.ltv import training
+from audience_pipeline.ltv.calibrating import Forecasts
+from audience_pipeline.ltv.fitting import Base, HeldOutlook
+from audience_pipeline.ltv.matrix import Encoder
+from audience_pipeline.ltv.rows import Rows
 from audience_pipeline.ltv.training import Trained, train
 
 BEGIN = date(2023, 1, 1)
@@ -76,6 +84,47 @@ def shop_orders() -> pl.DataFrame:
     return make_orders(1500)
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """What a training works on, as it passes from one step to the next."""
+
+    trained: Trained
+    rows: Rows
+    base: Base
+    encoder: Encoder
+    held: HeldOutlook
+    newest: date
+    forecasts: Forecasts
+
+
 @pytest.fixture(scope="session")
-def trained(shop_orders: pl.DataFrame) -> Trained:
-    return train(shop_orders.lazy(), AS_OF)
+def workshop(shop_orders: pl.DataFrame) -> Workshop:
+    """One training, watched."""
+    seen: dict[str, tuple[tuple[Any, ...], Any]] = {}
+
+    def watched(name: str, step: Callable[..., Any]) -> Callable[..., Any]:
+        def watching(*args: Any, **kwargs: Any) -> Any:
+            result = step(*args, **kwargs)
+            seen[name] = (args, result)
+            return result
+
+        return watching
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("hold_out_folds", "calibrate"):
+            patch.setattr(training, name, watched(name, getattr(training, name)))
+        trained = train(shop_orders.lazy(), AS_OF)
+    (rows, base, encoder), held = seen["hold_out_folds"]
+    (_, _, newest), (_, _, forecasts) = seen["calibrate"]
+    return Workshop(trained, rows, base, encoder, held, newest, forecasts)
+
+
+@pytest.fixture(scope="session")
+def trained(workshop: Workshop) -> Trained:
+    return workshop.trained
+
+
+@pytest.fixture(scope="session")
+def features(shop_orders: pl.DataFrame) -> pl.DataFrame:
+    """Everybody as of the last day, sorted by customer."""
+    return customer_features(shop_orders.lazy(), AS_OF).collect().sort("customer_id")
