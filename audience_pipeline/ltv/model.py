@@ -113,6 +113,20 @@ class LtvModel:
         table = pl.concat(tables)
         return table.with_columns(confidence(pl.col("within_30_probability")).alias("confidence"))
 
+    def reasons(self, features: pl.DataFrame, count: int = 3) -> pl.Series:
+        """Why the values are what they are: for each row the greatest reasons in plain words.
+
+        Of customers whose first year is over they are those of ``next_12m_value``, else of what remains of
+        the first year; see :mod:`audience_pipeline.ltv.reasons`.
+
+        Returns:
+            A list of at most ``count`` sentences for each row, such as ``ordered 4 times in 90 days, the
+            last 6 days ago: +45 %``, the greatest effect first.
+        """
+        from audience_pipeline.ltv.reasons import reasons
+
+        return reasons(self, features, count)
+
     def _predicted(self, features: pl.DataFrame, window: int) -> pl.DataFrame:
         customers = self.outlook.encoder.customers(features)
         young = np.flatnonzero(customers.age < window - 1)

@@ -90,8 +90,11 @@ class Typical:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The inverse of :meth:`as_json`."""
+        knots = {name: tuple(data[name]) for name in ("ages", "daily_orders", "order_value")}
         return cls(
-            **{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+            **knots,
+            next_daily_orders=data["next_daily_orders"],
+            next_order_value=data["next_order_value"],
         )
 
 

@@ -1,0 +1,364 @@
+"""Reasons in plain words, with the customer's own figures."""
+
+from __future__ import annotations
+
+import calendar
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from audience_pipeline.features.catalogue import FEATURES, WEB_WINDOWS, Feature
+from audience_pipeline.ltv.topics import ORDER_VALUE, ORDERS
+
+Row = Mapping[str, Any]
+"""One customer: a value for each column of ``FEATURES_SCHEMA``, None where it is missing."""
+
+_CATALOGUE: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
+_MAJOR = 0.01
+_LEAST, _MANY = 0.01, 10.0
+_LONG_SILENCE = 1.5
+"""Times the usual days between orders."""
+_RECENT_VISIT = 30
+
+
+def effect_in_words(effect: float) -> str:
+    """A relative change, such as ``+45 %`` for 0.45; from tenfold on it is said how many times as much.
+
+    Args:
+        effect: From -1 on: 0 changes nothing.
+    """
+    if 1.0 + effect < _LEAST:
+        return "below -99 %"
+    if 1.0 + effect >= _MANY:
+        return f"{1.0 + effect:,.0f} times as much"
+    return f"{100 * effect:+.0f} %"
+
+
+def in_words(topic: str, column: str, row: Row) -> str:
+    """What a customer did, as the beginning of a sentence without its subject.
+
+    Args:
+        topic: Name of one of :data:`audience_pipeline.ltv.topics.TOPICS`, or of a column alone.
+        column: The column that speaks loudest in it.
+        row: Features of the customer.
+    """
+    phrase = _OF_COLUMNS.get(column) or _OF_TOPICS.get(topic)
+    if phrase is not None:
+        return phrase(row)
+    return _generic(column, row)
+
+
+def _generic(column: str, row: Row) -> str:
+    feature = _CATALOGUE.get(column)
+    if feature is None:
+        return column.replace("_", " ")
+    text = feature.description.partition(";")[0].partition(":")[0]
+    words = text[0].lower() + text[1:]
+    if feature.unit == "cyclic":
+        return words
+    value = row[column]
+    if value is None:
+        return f"{words} unknown"
+    return f"{words} {_in_its_unit(feature, value)}"
+
+
+def _in_its_unit(feature: Feature, value: Any) -> str:
+    match feature.unit:
+        case "minor":
+            return _money(value)
+        case "ratio":
+            return f"{value:,.2f}"
+        case "days":
+            return _days(value)
+        case "hour":
+            return f"{value}:00"
+        case "category":
+            return str(value)
+        case _:
+            return _figure(value)
+
+
+def _orders(row: Row) -> str:
+    since = _ago(row["recency_days"])
+    if row["purchase_days"] == 1:
+        return f"ordered {_times(row['orders'])}, {since}"
+    for days in (90, 365):
+        if row["age_days"] > days and row[f"orders_{days}d"] >= 2:
+            return f"ordered {_times(row[f'orders_{days}d'])} in {days} days, the last {since}"
+    return f"ordered {_times(row['orders'])} in {_days(row['age_days'])}, the last {since}"
+
+
+def _order_value(row: Row) -> str:
+    net = max(row["observed_minor"], 0)
+    if row["purchase_days"] == 1 and row["returns"]:
+        return f"kept {_money(net)} of the {_money(row['sales_minor'])} that it ordered"
+    if row["returns"]:
+        # The purchase model looks at what remains by days with an order.
+        return f"its orders are worth {_money(net / row['purchase_days'])} on average, less returns"
+    if row["orders"] == 1:
+        return f"its order was worth {_money(row['order_value_mean_minor'])}"
+    return f"its orders are worth {_money(row['order_value_mean_minor'])} on average"
+
+
+def _rhythm(row: Row) -> str:
+    usual, silent = row["days_between_orders_mean"], row["recency_days"]
+    if usual is None:
+        return "has bought on one day only"
+    if silent > _LONG_SILENCE * usual:
+        return f"usually orders every {_days(usual)}, and has been silent for {_days(silent)}"
+    return f"usually orders every {_days(usual)}"
+
+
+def _second_order(row: Row) -> str:
+    days = row["days_to_second_order"]
+    return "has bought on one day only" if days is None else f"came back after {_days(days)}"
+
+
+def _spending(row: Row) -> str:
+    so_far, lately = f"spent {_money(row['observed_minor'])} so far", row["net_90d_minor"]
+    if row["age_days"] <= 90 or lately < 0:
+        return so_far
+    return f"{so_far}, {_money(lately) if lately else 'nothing'} of it in the last 90 days"
+
+
+def _latest_order(row: Row) -> str:
+    if row["purchase_days"] == 1:
+        return _order_value(row)
+    return f"its latest order was worth {_money(row['order_value_last_minor'])}"
+
+
+def _greatest_order(row: Row) -> str:
+    if row["purchase_days"] == 1:
+        return _order_value(row)
+    return f"its greatest order was worth {_money(row['order_value_max_minor'])}"
+
+
+def _first_order(row: Row) -> str:
+    if row["purchase_days"] == 1:
+        return _order_value(row)
+    return f"spent {_money(row['first_order_minor'])} on its first day"
+
+
+def _trend(row: Row) -> str:
+    share = row["late_orders_share"]
+    if share is None:
+        return "has bought on one day only"
+    return f"made {_percent(share)} of its orders in the later half of the time so far"
+
+
+def _late_sales(row: Row) -> str:
+    share = row["late_sales_share"]
+    if share is None:
+        return "has bought on one day only"
+    return f"spent {_percent(share)} in the later half of the time so far"
+
+
+def _first_lines(row: Row) -> str:
+    return f"first basket held {_count(row['first_order_lines'], 'product')}"
+
+
+def _mean_lines(row: Row) -> str:
+    if row["purchase_days"] == 1:
+        return _first_lines(row)
+    return f"baskets hold {_count(row['lines_mean'], 'product')} on average"
+
+
+def _mean_units(row: Row) -> str:
+    value = row["units_mean"]
+    return "pieces bought are not known" if value is None else f"buys {_count(value, 'piece')} at a time"
+
+
+def _first_category(row: Row) -> str:
+    level = row["first_category"]
+    return (
+        "category of the first basket is not known" if level is None else f"first basket was mostly {level}"
+    )
+
+
+def _last_category(row: Row) -> str:
+    level = row["last_category"]
+    if row["purchase_days"] == 1:
+        return _first_category(row)
+    return (
+        "category of its latest order is not known" if level is None else f"latest order was mostly {level}"
+    )
+
+
+def _top_category(row: Row) -> str:
+    level = row["top_category"]
+    if row["purchase_days"] == 1:
+        return _first_category(row)
+    return "categories of its orders are not known" if level is None else f"buys {level} most often"
+
+
+def _channel(row: Row) -> str:
+    level = row["channel"]
+    return "channel of its first order is not known" if level is None else f"first came through {level}"
+
+
+def _categories(row: Row) -> str:
+    return f"bought from {_count(row['categories'], 'category', 'categories')}"
+
+
+def _first_categories(row: Row) -> str:
+    return f"first order spanned {_count(row['first_order_categories'], 'category', 'categories')}"
+
+
+def _category_share(row: Row) -> str:
+    share, level = row["top_category_share"], row["top_category"]
+    if share is None or level is None:
+        return "categories of its orders are not known"
+    return f"{level} is {_percent(share)} of the categories in its orders"
+
+
+def _returns(row: Row) -> str:
+    if not row["returns"]:
+        return "never returned anything"
+    share = row["return_share"]
+    return "returned something" if share is None else f"returned {_percent(share)} of what it bought"
+
+
+def _last_return(row: Row) -> str:
+    if row["days_since_return"] is None:
+        return _returns(row)
+    return f"{_returns(row)}, the last time {_ago(row['days_since_return'])}"
+
+
+def _discounts(column: str, words: str) -> Callable[[Row], str]:
+    def said(row: Row) -> str:
+        share = row[column]
+        if share is None:
+            return "discounts are not known"
+        if share == 0:
+            return "first bought without a discount" if "first" in column else "never bought at a discount"
+        return words.format(_percent(share))
+
+    return said
+
+
+def _visits(row: Row) -> str:
+    days = row["days_since_visit"]
+    if days is None:
+        return "no visit was ever seen"
+    return f"visited {_ago(days)}" if days <= _RECENT_VISIT else f"no visit for {_days(days)}"
+
+
+def _web_events(days: int) -> Callable[[Row], str]:
+    def said(row: Row) -> str:
+        events = row[f"web_events_{days}d"]
+        if not events:
+            return _visits(row) if row["days_since_visit"] is None else f"no visit in the last {days} days"
+        return f"{_count(events, 'web event')} in the last {days} days"
+
+    return said
+
+
+def _in_90_days(column: str, verb: str, one: str) -> Callable[[Row], str]:
+    def said(row: Row) -> str:
+        number = row[column] or 0
+        what = _count(number, one) if number else f"no {one}"
+        return f"{verb.format(what)} in the last 90 days"
+
+    return said
+
+
+def _age(row: Row) -> str:
+    days = row["age_days"]
+    return "first ordered today" if days == 0 else f"first ordered {_days(days)} ago"
+
+
+def _first_month(row: Row) -> str:
+    return f"first ordered in {calendar.month_name[row['first_order'].month]}"
+
+
+def _first_weekday(row: Row) -> str:
+    return f"first ordered on a {calendar.day_name[row['first_order'].weekday()]}"
+
+
+def _favourite_weekday(row: Row) -> str:
+    return f"{_percent(row['favourite_weekday_share'])} of its purchase days fall on one weekday"
+
+
+def _hour(row: Row) -> str:
+    hour = row["first_order_hour"]
+    return "hour of the first order is not known" if hour is None else f"first ordered at {hour}:00 or so"
+
+
+def _month_now(row: Row) -> str:
+    return f"the time of the year is {calendar.month_name[row['as_of'].month]}"
+
+
+def _money(minor: float) -> str:
+    return f"{minor * _MAJOR:,.2f}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _count(value: float, one: str, many: str = "") -> str:
+    return f"{_figure(value)} {one if value == 1 else many or one + 's'}"
+
+
+def _days(value: float) -> str:
+    whole = math.floor(value + 0.5)
+    return f"{whole:,} day{'' if whole == 1 else 's'}"
+
+
+def _ago(days: int) -> str:
+    return "today" if days == 0 else f"{_days(days)} ago"
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
+
+
+_OF_TOPICS: Mapping[str, Callable[[Row], str]] = {
+    ORDERS: _orders,
+    ORDER_VALUE: _order_value,
+    "rhythm": _rhythm,
+    "spending": _spending,
+    "trend": _trend,
+    "returns": _returns,
+    "visits": _visits,
+    "age": _age,
+    "season of the first order": _first_month,
+    "weekday": _first_weekday,
+    "season now": _month_now,
+}
+
+_OF_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "order_value_last_minor": _latest_order,
+    "order_value_max_minor": _greatest_order,
+    "first_order_minor": _first_order,
+    "days_to_second_order": _second_order,
+    "late_sales_share": _late_sales,
+    "first_order_lines": _first_lines,
+    "lines_mean": _mean_lines,
+    "units_mean": _mean_units,
+    "first_category": _first_category,
+    "last_category": _last_category,
+    "top_category": _top_category,
+    "categories": _categories,
+    "first_order_categories": _first_categories,
+    "top_category_share": _category_share,
+    "days_since_return": _last_return,
+    "first_order_discount_share": _discounts(
+        "first_order_discount_share", "first bought at a discount of {}"
+    ),
+    "discount_share": _discounts("discount_share", "buys at a discount of {}"),
+    "discounted_share": _discounts("discounted_share", "{} of its orders were discounted"),
+    "channel": _channel,
+    **{f"web_events_{days}d": _web_events(days) for days in WEB_WINDOWS},
+    "product_views_90d": _in_90_days("product_views_90d", "viewed {}", "product"),
+    "carts_90d": _in_90_days("carts_90d", "put {} into the cart", "product"),
+    "email_opens_90d": _in_90_days("email_opens_90d", "opened {}", "e-mail"),
+    "email_clicks_90d": _in_90_days("email_clicks_90d", "clicked {}", "e-mail"),
+    "favourite_weekday_share": _favourite_weekday,
+    "first_order_hour": _hour,
+}
+"""Columns that say something of their own within their topic."""
