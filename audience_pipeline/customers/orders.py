@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from audience_pipeline.customers.arrays import (
-    ABOVE,
-    Ints,
-    Numbers,
-    by_runs,
-    first_of_greatest,
-    named,
-    nullable,
-    ordered,
-    ranks,
-    running,
-    starts,
-)
+from audience_pipeline.customers.arrays import ABOVE, Ints, Numbers, named, nullable, ranks
+from audience_pipeline.customers.order_rows import Lines, OrderRows, order_rows
 
 ORDERS_SCHEMA = pl.Schema(
     [
@@ -52,7 +40,6 @@ _KINDS = pl.Series(["order", "return"])
 _READ = (
     pl.col("customer_id", "order_id", "transaction_date", "amount_minor", "product_category", "channel"),
     pl.col("transaction_date").to_physical().cast(pl.Int64).alias("day"),
-    (pl.col("amount_minor") < 0).cast(pl.Int64).alias("is_return"),
     pl.col("transaction_at").dt.hour().cast(pl.Int64).fill_null(int(ABOVE)).alias("hour"),
 )
 
@@ -68,9 +55,11 @@ def _no(name: str) -> tuple[pl.Expr, pl.Expr]:
 _PIECES = pl.col("quantity").abs()
 _UNITS = _with_known(
     pl.when(_PIECES <= MOST_UNITS).then((_PIECES * 1000).cast(pl.Int64)),
-    "units_milli",
+    "units",
 )
-_DISCOUNT = _with_known(pl.col("discount_minor"), "discount_minor")
+_DISCOUNT = _with_known(pl.col("discount_minor"), "discount")
+
+_ARRAYS = ("day", "hour", "units", "units_known", "discount", "discount_known")
 
 
 def orders(transactions: pl.LazyFrame) -> pl.LazyFrame:
@@ -90,8 +79,8 @@ def orders(transactions: pl.LazyFrame) -> pl.LazyFrame:
     given = transactions.collect_schema()
     lines = transactions.filter(pl.col("amount_minor") != 0).select(
         *_READ,
-        *(_UNITS if "quantity" in given else _no("units_milli")),
-        *(_DISCOUNT if "discount_minor" in given else _no("discount_minor")),
+        *(_UNITS if "quantity" in given else _no("units")),
+        *(_DISCOUNT if "discount_minor" in given else _no("discount")),
     )
     return lines.map_batches(_in_parts, schema=ORDERS_SCHEMA)
 
@@ -118,42 +107,50 @@ def _in_parts(lines: pl.DataFrame) -> pl.DataFrame:
 
 def _orders(lines: pl.DataFrame) -> pl.DataFrame:
     """Orders of some customers, all of whose lines are given."""
-    amount, day, is_return = (lines[name].to_numpy() for name in ("amount_minor", "day", "is_return"))
-    customer = Numbers()(lines["customer_id"])
-    order = ordered(customer, day, is_return)
-    order = order[~_before_first_order(customer[order], day[order], is_return[order])]
-    if not len(order):
-        return ORDERS_SCHEMA.to_frame()
     category, categories = ranks(lines["product_category"])
     channel, channels = ranks(lines["channel"])
-    keys = [customer[order], day[order], is_return[order]]
-    keys.append(_order_numbers(lines["order_id"], order, keys))
-    again = ordered(*keys, category[order])
-    order, keys = order[again], [key[again] for key in keys]
-    begins = starts(*keys)
 
-    def total(name: str) -> pl.Series:
-        """Sum over the lines that have a value; null where none has."""
-        known = by_runs(np.maximum, lines[f"{name}_known"].to_numpy()[order], begins)
-        return nullable(by_runs(np.add, lines[name].to_numpy()[order], begins), known > 0)
+    def order_numbers(rows: Ints) -> Ints:
+        ids = lines["order_id"][rows]
+        if ids.null_count():
+            days = lines["transaction_date"][rows].alias("day").to_frame()
+            ids = days.select(pl.coalesce(ids, _day_as_text("day"))).to_series()
+        return Numbers()(ids)
 
-    hour = by_runs(np.minimum, lines["hour"].to_numpy()[order], begins)
-    channel = np.where(channel < 0, ABOVE, channel)[order]
-    chosen, top_category = _categories(categories, category[order], amount[order], keys, begins)
-    first = order[begins]
+    arrays = {name: lines[name].to_numpy() for name in _ARRAYS}
+    rows = order_rows(
+        Lines(
+            customer=Numbers()(lines["customer_id"]),
+            amount=lines["amount_minor"].to_numpy(),
+            category=category,
+            channel=channel,
+            order_numbers=order_numbers,
+            **arrays,
+        )
+    )
+    return _table(lines, rows, categories, channels)
+
+
+def _table(
+    lines: pl.DataFrame, rows: OrderRows, categories: list[str | None], channels: list[str | None]
+) -> pl.DataFrame:
+    first = rows.line
+    texts = named(categories, rows.category).to_arrow()
     columns = {
         "customer_id": lines["customer_id"][first],
         "order_id": lines["order_id"][first],
         "order_date": lines["transaction_date"][first],
-        "kind": _KINDS[is_return[first]],
-        "amount_minor": pl.Series(by_runs(np.add, amount[order], begins)),
-        "lines": pl.Series(np.diff(np.append(begins, len(order)))),
-        "hour": nullable(hour, hour < ABOVE),
-        "categories": chosen,
-        "top_category": top_category,
-        "channel": named(channels, by_runs(np.minimum, channel, begins)),
-        "units_milli": total("units_milli"),
-        "discount_minor": total("discount_minor"),
+        "kind": _KINDS[(rows.amount < 0).astype(np.int64)],
+        "amount_minor": pl.Series(rows.amount),
+        "lines": pl.Series(rows.lines),
+        "hour": nullable(rows.hour, rows.hour < ABOVE),
+        "categories": pl.Series(
+            pl.from_arrow(pa.LargeListArray.from_arrays(rows.category_ends, texts)),
+        ),
+        "top_category": named(categories, rows.top_category),
+        "channel": named(channels, rows.channel),
+        "units_milli": nullable(rows.units, rows.units_known > 0),
+        "discount_minor": nullable(rows.discount, rows.discount_known > 0),
     }
     table = (
         columns["customer_id"]
@@ -165,44 +162,5 @@ def _orders(lines: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def _before_first_order(customer: Ints, day: Ints, is_return: Ints) -> npt.NDArray[np.bool_]:
-    """Of lines sorted by customer, those of returns before any order."""
-    begins = starts(customer)
-    first = by_runs(np.minimum, np.where(is_return, ABOVE, day), begins)
-    before: npt.NDArray[np.bool_] = day < np.repeat(first, np.diff(np.append(begins, len(customer))))
-    return before
-
-
-def _order_numbers(order_id: pl.Series, order: Ints, keys: list[Ints]) -> Ints:
-    """Numbers that tell the orders of one customer, day and kind apart, for sorted lines."""
-    begins = starts(*keys)
-    count = np.diff(np.append(begins, len(order)))
-    number = np.zeros(len(order), dtype=np.int64)
-    several = np.flatnonzero(np.repeat(count > 1, count))
-    if len(several):
-        ids = order_id[order[several]]
-        if ids.null_count():
-            days = pl.Series("day", keys[1][several], dtype=pl.Int32).cast(pl.Date).to_frame()
-            ids = days.select(pl.coalesce(ids, _day_as_text("day"))).to_series()
-        number[several] = Numbers()(ids)
-    return number
-
-
 def _day_as_text(name: str) -> pl.Expr:
     return pl.col(name).dt.to_string("%Y-%m-%d")
-
-
-def _categories(
-    names: list[str | None], category: Ints, amount: Ints, keys: list[Ints], begins: Ints
-) -> tuple[pl.Series, pl.Series]:
-    """Of each order: its categories by name, and the one with the greatest amount, whatever its sign."""
-    parts = starts(*keys, category)
-    place = category[parts]
-    weight = np.abs(by_runs(np.add, amount, parts))
-    begins = np.searchsorted(parts, begins)
-    top = named(names, first_of_greatest(place, weight, begins))
-    known = place >= 0
-    ends = running(known.astype(np.int64))
-    offsets = np.append(ends[begins], ends[-1])
-    texts = named(names, place[known]).to_arrow()
-    return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, texts))), top

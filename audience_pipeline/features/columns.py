@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -22,13 +24,30 @@ def _circle(steps: int) -> tuple[Floats, Floats]:
 
 
 _WEEKDAYS, _MONTHS, _QUARTERS = _circle(WEEK), _circle(12), _circle(4)
-_NULLABLE_WHOLE = ("days_to_second_order", "longest_gap_days", "days_since_return", "first_order_hour")
-
-Column = Ints | Floats | pl.Series
 
 
-def feature_frame(past: Purchases, back: Returns, customer: Ints, day: Ints, end: Ints) -> pl.DataFrame:
-    """All features of order data, those of activity being null.
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A column of texts: of each row the place of its name."""
+
+    names: list[str | None]
+    """In their order, ended by None."""
+    places: Ints
+    """``NONE`` or ``ABOVE`` where there is none."""
+
+    def values(self) -> list[str | None]:
+        """The texts themselves; quick for a handful of rows."""
+        last = len(self.names) - 1
+        return [self.names[place if 0 <= place < last else last] for place in self.places.tolist()]
+
+
+Column = Ints | Floats | Texts
+
+
+def feature_columns(
+    past: Purchases, back: Returns, customer: Ints, day: Ints, end: Ints
+) -> dict[str, Column]:
+    """All features of order data by name; days since 1970 for dates, NaN for what there is not.
 
     Args:
         past: Purchases of the customers.
@@ -36,24 +55,21 @@ def feature_frame(past: Purchases, back: Returns, customer: Ints, day: Ints, end
         customer: Numbers of customers, ascending.
         day: As-of days, since 1970, ascending for each customer.
         end: The row after the last purchase day that may be seen; there is one.
-
-    Returns:
-        ``FEATURES_SCHEMA``, a row for each customer and day given.
     """
     begin = past.first[customer]
     first_day = past.day[begin]
-    key = day_key(customer, day)
-    found = (
-        _money(past, back, customer, begin, end, key, first_day)
+    return (
+        _money(past, back, customer, begin, end, day_key(customer, day), first_day)
         | _rhythm(past, begin, end, day)
         | _baskets(past, begin, end)
         | _calendar(first_day, day)
         | _later_half(past, customer, begin, end, day)
     )
-    columns = [
-        past.customers[customer].alias("customer_id"),
-        pl.Series("as_of", day).cast(pl.Int32).cast(pl.Date),
-    ]
+
+
+def feature_frame(customers: pl.Series, day: Ints, found: dict[str, Column]) -> pl.DataFrame:
+    """``FEATURES_SCHEMA`` of ids, as-of days and :func:`feature_columns`; those of activity are null."""
+    columns = [customers.alias("customer_id"), pl.Series("as_of", day).cast(pl.Int32).cast(pl.Date)]
     return columns[0].to_frame().hstack(columns[1:] + _series(found, len(day)))
 
 
@@ -65,16 +81,18 @@ def _series(found: dict[str, Column], rows: int) -> list[pl.Series]:
     """
     pieces: dict[str, pl.Series] = {}
     for kind in (np.int64, np.float64):
-        names = [name for name, values in found.items() if getattr(values, "dtype", None) == kind]
-        joined = pl.Series(np.concatenate([found[name] for name in names]), nan_to_null=kind is np.float64)
-        pieces |= {name: joined.slice(at * rows, rows) for at, name in enumerate(names)}
+        these = {n: v for n, v in found.items() if not isinstance(v, Texts) and v.dtype == kind}
+        joined = pl.Series(np.concatenate(list(these.values())), nan_to_null=kind is np.float64)
+        pieces |= {name: joined.slice(at * rows, rows) for at, name in enumerate(these)}
     unknown = pl.Series([None], dtype=pl.Int64).new_from_index(0, rows)
     columns = []
     for feature in FEATURES:
-        column = pieces.get(feature.name)
-        if column is None:
-            given = found.get(feature.name)
-            column = given if isinstance(given, pl.Series) else unknown
+        given = found.get(feature.name)
+        column = pieces.get(feature.name, unknown)
+        if isinstance(given, Texts):
+            column = named(given.names, given.places)
+        elif feature.dtype == pl.Date:
+            column = column.cast(pl.Int32)
         columns.append(
             (column if column.dtype == feature.dtype else column.cast(feature.dtype)).alias(feature.name)
         )
@@ -128,8 +146,8 @@ def _rhythm(past: Purchases, begin: Ints, end: Ints, day: Ints) -> dict[str, Col
     second = past.gap[np.where(gaps > 0, begin + 1, begin)]
     weekdays = past.weekdays[end] - past.weekdays[begin]
     return {
-        "first_order": pl.Series(first).cast(pl.Int32),
-        "last_order": pl.Series(last).cast(pl.Int32),
+        "first_order": first,
+        "last_order": last,
         "age_days": day - first,
         "recency_days": recency,
         "purchase_days": gaps + 1,
@@ -153,10 +171,10 @@ def _baskets(past: Purchases, begin: Ints, end: Ints) -> dict[str, Column]:
     return {
         "first_order_lines": past.sum("lines", begin, after_first),
         "first_order_categories": past.most_categories[begin],
-        "first_category": named(past.category_names, past.category[begin]),
-        "last_category": named(past.category_names, past.category[end - 1]),
-        "top_category": named(past.categories.names, top),
-        "channel": named(past.channels, past.channel[begin]),
+        "first_category": Texts(past.category_names, past.category[begin]),
+        "last_category": Texts(past.category_names, past.category[end - 1]),
+        "top_category": Texts(past.categories.names, top),
+        "channel": Texts(past.channels, past.channel[begin]),
         "first_order_hour": np.where(hour < _HOURS, hour, np.nan),
         "categories": different[rows[end]] - different[rows[begin]],
         "top_category_share": _ratio(top_times, rows[end] - rows[begin]),

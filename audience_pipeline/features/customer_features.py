@@ -15,8 +15,16 @@ import polars as pl
 from audience_pipeline.customers.arrays import Ints, Numbers, whole
 from audience_pipeline.features.activity import activity_features
 from audience_pipeline.features.catalogue import ACTIVITY_FEATURES, FEATURES_SCHEMA
-from audience_pipeline.features.columns import feature_frame
-from audience_pipeline.features.history import LATER, READ, customer_and_day, day_key, purchases, returns
+from audience_pipeline.features.columns import Column, feature_columns, feature_frame
+from audience_pipeline.features.history import (
+    Purchases,
+    Returns,
+    customer_and_day,
+    day_key,
+    purchases,
+    returns,
+)
+from audience_pipeline.features.orders import LATER, READ, Orders
 
 ROWS_AT_ONCE = 1_000_000
 """Orders that are worked on together, or a little more: bounds the memory."""
@@ -67,18 +75,39 @@ def _in_parts(orders: pl.DataFrame, as_of: date | pl.LazyFrame) -> pl.DataFrame:
     )
 
 
+def few_customers_features(orders: Orders, as_of: Ints) -> dict[str, Column]:
+    """:func:`customer_features` without tables, in a fraction of a millisecond.
+
+    Args:
+        orders: Of customers numbered from 0 on.
+        as_of: The day of each customer, since 1970.
+
+    Returns:
+        ``feature_columns``, one row for each customer.
+
+    Raises:
+        ValueError: A customer has no order on or before its day.
+    """
+    past, back = _history(orders, orders.customer)
+    customer = np.arange(len(as_of))
+    if len(past.first) != len(as_of):
+        raise ValueError("a customer has no order at all")
+    end = np.searchsorted(past.key, day_key(customer, as_of), side="right")
+    if not (end > past.first).all():
+        raise ValueError("a customer has no order on or before its day")
+    return feature_columns(past, back, customer, as_of, end)
+
+
 def _features(orders: pl.DataFrame, asked: date | pl.DataFrame) -> pl.DataFrame:
-    is_order = orders["is_order"].to_numpy()
-    rows = np.flatnonzero(is_order)
-    if not len(rows):
+    if not orders["is_order"].any():
         return FEATURES_SCHEMA.to_frame()
     number = Numbers()
     customers, asked_of = number(orders["customer_id"]), np.empty(0, dtype=np.int64)
     if not isinstance(asked, date):
         asked_of = number(asked["customer_id"])
-    places = _places(customers[rows], number.count)
-    past = purchases(orders, rows, places[customers])
-    back = returns(orders, np.flatnonzero(~is_order), places[customers])
+    table = Orders.of_table(orders, customers)
+    places = _places(customers[table.is_order], number.count)
+    past, back = _history(table, places[customers])
     if isinstance(asked, date):
         customer = np.arange(len(past.first))
         day = np.full(len(customer), (asked - date(1970, 1, 1)).days)
@@ -87,7 +116,14 @@ def _features(orders: pl.DataFrame, asked: date | pl.DataFrame) -> pl.DataFrame:
         customer, day = customer_and_day(np.sort(key[places[asked_of] < len(past.first)]))
     end = np.searchsorted(past.key, day_key(customer, day), side="right")
     seen = end > past.first[customer]
-    return feature_frame(past, back, customer[seen], day[seen], end[seen])
+    customer, day, end = customer[seen], day[seen], end[seen]
+    found = feature_columns(past, back, customer, day, end)
+    return feature_frame(orders["customer_id"][past.customers[customer]], day, found)
+
+
+def _history(orders: Orders, customer: Ints) -> tuple[Purchases, Returns]:
+    rows = np.flatnonzero(orders.is_order), np.flatnonzero(~orders.is_order)
+    return purchases(orders, rows[0], customer), returns(orders, rows[1], customer)
 
 
 def _places(buyers: Ints, count: int) -> Ints:

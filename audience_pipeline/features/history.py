@@ -10,18 +10,15 @@ import numpy.typing as npt
 import polars as pl
 
 from audience_pipeline.customers.arrays import (
-    ABOVE,
-    NONE,
     Ints,
-    Numbers,
     by_runs,
     first_of_greatest,
     greatest,
     ordered,
-    ranks,
     running,
     starts,
 )
+from audience_pipeline.features.orders import Orders
 
 WEEK = 7
 _EPOCH_WEEKDAY = 3
@@ -32,23 +29,6 @@ FIRST_DAY = 2**31
 """Added to a day, so that days before 1970 are no negative number."""
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 """Spreads small numbers over all bits."""
-
-READ = (
-    pl.col("customer_id", "order_id", "categories", "top_category", "channel"),
-    pl.col("order_date").to_physical().cast(pl.Int64).alias("day"),
-    (pl.col("kind") == "order").alias("is_order"),
-    pl.col("amount_minor", "lines"),
-    pl.col("hour").cast(pl.Int64).fill_null(int(ABOVE)),
-    pl.col("categories").list.len().fill_null(0).cast(pl.Int64).alias("category_count"),
-    pl.col("units_milli").fill_null(0).alias("units"),
-    pl.col("units_milli").is_not_null().cast(pl.Int64).alias("units_known"),
-    pl.col("discount_minor").fill_null(NONE).alias("discount"),
-    pl.col("order_id").hash().alias("order_hash"),
-)
-"""What is read of the orders table."""
-
-LATER = ("units_milli", "discount_minor")
-"""Columns that orders tables of earlier versions do not have."""
 
 
 def day_key(customer: Ints, day: Ints | int) -> Ints:
@@ -87,8 +67,8 @@ class Categories:
 class Purchases:
     """One row for each customer and day with an order, sorted by both."""
 
-    customers: pl.Series
-    """The id of each customer, by number."""
+    customers: Ints
+    """Row of the orders table with the id of each customer, by number."""
     first: Ints
     """Row of each customer's first purchase day."""
     key: Ints
@@ -150,54 +130,46 @@ class Returns:
     """Running sum."""
 
 
-def purchases(table: pl.DataFrame, rows: Ints, customer: Ints) -> Purchases:
+def purchases(table: Orders, rows: Ints, customer: Ints) -> Purchases:
     """Purchase days of some customers.
 
     Args:
-        table: :data:`READ` of the orders table.
-        rows: Its rows of kind ``order``; at least one.
+        table: Rows of the orders table.
+        rows: Those of kind ``order``; at least one.
         customer: The number of each row's customer, of the whole table; of the customers of ``rows`` all
             numbers from 0 on occur.
     """
-    day = table["day"].to_numpy()
-    order = rows[ordered(customer[rows], day[rows])]
-    customer, day = customer[order], day[order]
+    order = rows[ordered(customer[rows], table.day[rows])]
+    customer, day = customer[order], table.day[order]
     begins = starts(customer, day)
     on, of = day[begins], customer[begins]
     first = starts(of)
     gap = np.diff(on, prepend=on[:1])
     gap[first] = 0
 
-    def column(name: str) -> Ints:
-        values: Ints = table[name].to_numpy()[order]
-        return values
-
     def total(values: Ints) -> Ints:
         return running(by_runs(np.add, values, begins))
 
     def least(values: Ints) -> Ints:
-        return by_runs(np.minimum, values, begins)
+        return by_runs(np.minimum, values[order], begins)
 
-    amount, counts, discount = column("amount_minor"), column("category_count"), column("discount")
+    amount, counts, discount = table.amount[order], table.category_count[order], table.discount[order]
     begun, value, before = _whole_orders(table, order, customer, amount)
     levels, place = np.unique(value, return_inverse=True)
-    channel, channels = ranks(table["channel"])
-    category, category_names = ranks(table["top_category"])
     discount_known = discount >= 0
     discount = np.where(discount_known, discount, 0)
-    squares = value * value - before * before
     return Purchases(
-        customers=table["customer_id"][order[begins[first]]],
+        customers=order[begins[first]],
         first=first,
         key=day_key(of, on),
         day=on,
         gap=gap,
         most_categories=by_runs(np.maximum, counts, begins),
-        hour=least(column("hour")),
-        channel=least(np.where(channel < 0, ABOVE, channel)[order]),
-        channels=channels,
-        category=first_of_greatest(category[order], amount, begins),
-        category_names=category_names,
+        hour=least(table.hour),
+        channel=least(table.channel),
+        channels=table.channels,
+        category=first_of_greatest(table.top_category[order], amount, begins),
+        category_names=table.top_categories,
         value=by_runs(np.maximum, value, begins),
         latest=by_runs(np.maximum, ((day[begun] - day.min()) << _BITS) | place, begins),
         values=levels,
@@ -207,11 +179,11 @@ def purchases(table: pl.DataFrame, rows: Ints, customer: Ints) -> Purchases:
         categories=_categories(table, order, customer, counts, begins),
         sums={
             "sales": total(amount),
-            "lines": total(column("lines")),
+            "lines": total(table.lines[order]),
             "orders": total((begun == np.arange(len(day))).astype(np.int64)),
-            "squares": total(squares),
-            "units": total(column("units")),
-            "units_known": total(column("units_known")),
+            "squares": total(value * value - before * before),
+            "units": total(table.units[order]),
+            "units_known": total(table.units_known[order]),
             "discount": total(discount),
             "discounted": total((discount > 0).astype(np.int64)),
             "discount_known": total(discount_known.astype(np.int64)),
@@ -221,14 +193,14 @@ def purchases(table: pl.DataFrame, rows: Ints, customer: Ints) -> Purchases:
     )
 
 
-def returns(table: pl.DataFrame, rows: Ints, customer: Ints) -> Returns:
+def returns(table: Orders, rows: Ints, customer: Ints) -> Returns:
     """Returns of some customers; arguments as in :func:`purchases`."""
-    key = day_key(customer[rows], table["day"].to_numpy()[rows])
+    key = day_key(customer[rows], table.day[rows])
     order = np.argsort(key, kind="stable")
-    return Returns(key[order], running(table["amount_minor"].to_numpy()[rows[order]]))
+    return Returns(key[order], running(table.amount[rows[order]]))
 
 
-def _whole_orders(table: pl.DataFrame, order: Ints, customer: Ints, amount: Ints) -> tuple[Ints, Ints, Ints]:
+def _whole_orders(table: Orders, order: Ints, customer: Ints, amount: Ints) -> tuple[Ints, Ints, Ints]:
     """Rows of one order belong together, whatever their day.
 
     Returns:
@@ -237,13 +209,13 @@ def _whole_orders(table: pl.DataFrame, order: Ints, customer: Ints, amount: Ints
     """
     begun, value, before = np.arange(len(order)), amount.copy(), np.zeros_like(amount)
     # Rows of one order share the hash, and hardly any others: only they are compared as texts.
-    alike = _repeated(table["order_hash"].to_numpy()[order] ^ (customer.astype(np.uint64) * _SPREAD))
+    alike = _repeated(table.order_hash[order] ^ (customer.astype(np.uint64) * _SPREAD))
     if len(alike):
-        ids = Numbers()(table["order_id"][order[alike]])
+        ids = table.order_numbers(order[alike])
         together = ordered(customer[alike], ids)
         first = starts(customer[alike][together], ids[together])
         rows = alike[together]
-        count = np.diff(np.append(first, len(rows)))
+        count = np.diff(first, append=len(rows))
         total = np.cumsum(amount[rows])
         begun[rows] = np.repeat(rows[first], count)
         value[rows] = total - np.repeat(total[first] - amount[rows[first]], count)
@@ -267,17 +239,17 @@ def _running_weekdays(day: Ints) -> npt.NDArray[np.int64]:
     return np.cumsum(counts, axis=0, out=counts)
 
 
-def _categories(table: pl.DataFrame, order: Ints, customer: Ints, counts: Ints, begins: Ints) -> Categories:
-    place, names = ranks(table["categories"].explode(empty_as_null=False, keep_nulls=False))
+def _categories(table: Orders, order: Ints, customer: Ints, counts: Ints, begins: Ints) -> Categories:
+    names = table.categories
     ends = running(counts)
-    offset = running(table["category_count"].to_numpy())[order]
+    offset = running(table.category_count)[order]
     rows = np.arange(ends[-1])
-    place = place[rows + np.repeat(offset - ends[:-1], counts)]
+    place = table.category[rows + np.repeat(offset - ends[:-1], counts)]
     who = np.repeat(customer, counts)
     together = ordered(who, place)
     first = starts(who[together], place[together])
     times = np.empty(len(rows), dtype=np.int64)
-    times[together] = rows - np.repeat(first, np.diff(np.append(first, len(rows)))) + 1
+    times[together] = rows - np.repeat(first, np.diff(first, append=len(rows))) + 1
     return Categories(
         names=names,
         begins=np.append(ends[begins], len(rows)),
