@@ -28,6 +28,7 @@ from audience_pipeline.ltv.calibration import age_bucket
 from audience_pipeline.ltv.matrix import Bools, Customers, Floats
 from audience_pipeline.ltv.outlook import expect
 from audience_pipeline.ltv.phrases import effect_in_words, in_words
+from audience_pipeline.ltv.shap import shap_values
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
 from audience_pipeline.ltv.topics import Topic, topics_of
 
@@ -153,7 +154,7 @@ def _shap(trees: Boosters, matrix: Floats) -> Floats:
     """Mean SHAP values of the bags: a column for each of the matrix, and their expected score."""
     total = np.zeros((len(matrix), matrix.shape[1] + 1))
     for booster in trees.boosters:
-        total += booster.predict(matrix, pred_contrib=True, num_threads=1)
+        total += shap_values(booster, matrix)
     mean: Floats = total * (1.0 / len(trees.boosters))
     return mean
 

@@ -19,7 +19,7 @@ _CODE = ("customers/orders.py", "features", "ltv")
 _DECIDES_NOTHING = (
     "backtest", "batching", "challenge", "charts", "comparison", "drift", "evaluation", "expectations",
     "files", "holdout", "html", "importances", "intervals", "measured", "paired", "phrases", "reasons",
-    "recipe", "registry", "report", "resampling", "service", "store", "succession", "throne", "topics",
+    "recipe", "registry", "report", "resampling", "service", "shap", "store", "succession", "throne", "topics",
     "verdict",
 )  # fmt: skip
 """Modules of ``ltv`` whose names begin like this measure, show, keep, serve or compare models. Every other
