@@ -68,11 +68,14 @@ class Level:
 
     def applied(self, predicted: Floats) -> Floats:
         """Calibrated predictions; beyond the outermost bins their factors hold."""
-        at, to = np.array(self.at), np.array(self.to)
         logs = np.log(np.maximum(predicted, 1e-9))
-        shift = np.interp(logs, at, to - at)
-        moved: Floats = np.exp(logs + shift)
+        moved: Floats = np.exp(logs + self.shift(logs))
         return moved
+
+    def shift(self, logs: Floats) -> Floats:
+        """By how much the logarithms of predictions move."""
+        at, to = np.array(self.at), np.array(self.to)
+        return np.interp(logs, at, to - at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +119,27 @@ def _log_odds(probability: Floats) -> Floats:
 
 
 def _platt(probability: Floats, happened: Bools, prior: tuple[float, float]) -> tuple[float, float]:
-    """Newton's method on the penalised log loss of two parameters."""
+    """Newton's method on the penalised log loss of two parameters, steps halved where they go too far."""
     if not len(probability):
         return prior
     x, y = _log_odds(probability), happened.astype(np.float64)
     centre = np.array(prior)
     parameters = centre.copy()
     design = np.column_stack([np.ones(len(x)), x])
+
+    def loss(at: Floats) -> float:
+        score, moved = design @ at, at - centre
+        return float(np.logaddexp(0.0, score).sum() - y @ score + 0.5 * _PULL * (moved @ moved))
+
+    least = loss(parameters)
     for _ in range(30):
         stated = 1.0 / (1.0 + np.exp(-design @ parameters))
         gradient = design.T @ (stated - y) + _PULL * (parameters - centre)
         weight = np.maximum(stated * (1.0 - stated), 1e-6)
         step = np.linalg.solve((design * weight[:, None]).T @ design + _PULL * np.eye(2), gradient)
-        parameters = parameters - step
+        while (reached := loss(parameters - step)) > least + 1e-9 * abs(least):
+            step = step * 0.5
+        parameters, least = parameters - step, reached
         if float(np.abs(step).max()) < 1e-9:
             break
     return float(parameters[0]), float(max(parameters[1], 0.0))
