@@ -10,6 +10,7 @@ import typer
 
 from audience_pipeline.commands.console import JsonOption, fail, note, out, print_json, progress
 from audience_pipeline.commands.ltv_evaluate import evaluate
+from audience_pipeline.commands.ltv_explain import explain, model_in
 from audience_pipeline.commands.ltv_models import models, promote, rollback
 from audience_pipeline.commands.ltv_serve import serve
 from audience_pipeline.commands.orders_file import AsOfOption, TransactionsOption, order_parts_of, orders_of
@@ -91,6 +92,13 @@ def score(
             metavar="N", min=0, help="Score each customer as it stood N days after its first order."
         ),
     ] = None,
+    reasons: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Why as well: .parquet or .csv, one row a customer and reason, up to three each.",
+        ),
+    ] = None,
     column: ColumnOption = None,
     date_format: DateFormatOption = None,
     decimal: DecimalOption = None,
@@ -102,20 +110,17 @@ def score(
 
     Example: audience-pipeline ltv score --model model/ --transactions orders.csv --output values.parquet
     """
-    from audience_pipeline.ltv.model import LtvModel
+    from audience_pipeline.ltv.reasons import REASONS_SCHEMA, reasons_table
     from audience_pipeline.ltv.scoring import score_in_parts
 
-    if output.suffix not in {".parquet", ".csv"}:
-        fail(f"{output}: the suffix says how to write it; use .parquet or .csv", 2)
+    for file in (output, *([reasons] if reasons else [])):
+        if file.suffix not in {".parquet", ".csv"}:
+            fail(f"{file}: the suffix says how to write it; use .parquet or .csv", 2)
+    if reasons is not None and reasons.resolve() == output.resolve():
+        fail(f"{reasons}: predictions and reasons need a file each", 2)
     if as_of is not None and observe_days is not None:
         fail("--as-of and --observe-days exclude each other", 2)
-    try:
-        loaded = LtvModel.load(model)
-    except (OSError, ValueError, KeyError) as error:
-        fail(
-            f"{model}: this is no model folder ({type(error).__name__}); ltv train makes one",
-            2,
-        )
+    loaded, told = model_in(model), [REASONS_SCHEMA.to_frame()]
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     with order_parts_of(transactions, said) as (parts, last, _), progress("score") as step:
         predictions = score_in_parts(
@@ -125,9 +130,14 @@ def score(
             observe_days=observe_days,
             model_version=str(loaded.as_of),
             progress=lambda customers: step(f"{customers:,} customers"),
+            also=(lambda features: told.append(reasons_table(loaded, features))) if reasons else None,
         )
     _write(predictions, output)
     note(f"{predictions.height:,} customers written to {output}")
+    if reasons is not None:
+        table = pl.concat(told).sort("customer_id", "rank")
+        _write(table, reasons)
+        note(f"{table.height:,} reasons written to {reasons}")
 
 
 def _write(frame: pl.DataFrame, output: Path) -> None:
@@ -141,6 +151,7 @@ def _write(frame: pl.DataFrame, output: Path) -> None:
 
 
 app.command()(evaluate)
+app.command()(explain)
 app.command()(serve)
 app.command()(models)
 app.command()(rollback)

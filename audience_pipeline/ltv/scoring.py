@@ -98,6 +98,7 @@ def score_in_parts(
     model_version: str,
     observe_days: int | None = None,
     progress: Callable[[int], None] | None = None,
+    also: Callable[[pl.DataFrame], object] | None = None,
 ) -> pl.DataFrame:
     """Predictions of the whole base, in memory for one part and the predictions.
 
@@ -108,6 +109,7 @@ def score_in_parts(
         model_version: Stated beside each prediction.
         observe_days: Score each customer as it stood so many days after its first order instead.
         progress: Told the customers scored so far.
+        also: Given the features of each part.
 
     Returns:
         :data:`PREDICTIONS_SCHEMA`, sorted by customer, the quintiles being those of the whole base.
@@ -119,6 +121,8 @@ def score_in_parts(
         )
         scored.append(part.with_columns(features["as_of"].alias("prediction_date")))
         customers += part.height
+        if also is not None:
+            also(features)
         if progress is not None:
             progress(customers)
     table = pl.concat(scored).sort("customer_id")
