@@ -22,7 +22,7 @@ _UNIT = 30.0
 _STARTS = ((0.5, 4.0, 0.8, 2.0), (0.25, 1.0, 0.4, 1.2), (1.0, 8.0, 0.6, 4.0), (0.7, 2.0, 1.5, 1.5))
 _PULL = 0.002
 """Weight of the squared logarithms of the parameters, per customer: holds them where data say nothing."""
-_MOST = 40_000
+_MOST = 15_000
 """Distinct histories beyond these are thinned evenly; parameters of millions and of these agree."""
 
 
