@@ -45,7 +45,7 @@ def files(tmp_path: Path, run: Run) -> Path:
         ("audiences validate nowhere.yaml", "nowhere.yaml: the file cannot be read"),
         ("ltv train --model m --transactions nowhere.csv", "nowhere.csv: there is no such file"),
         ("ltv score --model m --transactions orders.csv --output o.txt", "use .parquet or .csv"),
-        ("ltv score --model m --transactions orders.csv --output o.csv", "m: this is no model folder"),
+        ("ltv score --model m --transactions orders.csv --output o.csv", "m holds no LTV model"),
         (
             "ltv score --model m --transactions o.csv --output v.csv --as-of 2026-01-01 --observe-days 3",
             "--as-of and --observe-days exclude each other",
