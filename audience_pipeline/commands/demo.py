@@ -217,7 +217,7 @@ def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
         _train(settings, month, step)
     with clock.stage(f"customers as of {as_of}") as step:
         everything = ["identifiers", "consent", *PER_CUSTOMER, "customer_profile", "audience_memberships"]
-        _refresh(settings, as_of, step, [*everything, "ltv_cohorts"])
+        _refresh(settings, as_of, step, [*everything, "ltv_reasons", "ltv_cohorts"])
 
 
 def _train(settings: Settings, month: date, step: Step) -> None:

@@ -13,6 +13,7 @@ from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import PREDICTIONS
 from audience_pipeline.defs.lake import write_json
 from audience_pipeline.defs.ltv_model import ltv_model_asset, reason_file
+from audience_pipeline.defs.ltv_reasons import reasons_asset
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.quality import validate
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence, table_path
@@ -37,7 +38,7 @@ def drift_note(settings: Settings, as_of: date) -> Path:
 
 
 def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
-    """ltv_model by month; ltv_predictions and ltv_quintiles by as-of date."""
+    """ltv_model by month; ltv_predictions, ltv_reasons and ltv_quintiles by as-of date."""
     ltv_model = ltv_model_asset(settings, calendar)
 
     @dg.asset(
@@ -124,7 +125,7 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
             },
         )
 
-    return [ltv_model, ltv_predictions, ltv_quintiles]
+    return [ltv_model, ltv_predictions, reasons_asset(settings, calendar), ltv_quintiles]
 
 
 def _moved(known: registry.Known | None, moved: Drift | None) -> dict[str, Any]:

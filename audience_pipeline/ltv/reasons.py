@@ -128,6 +128,33 @@ def reasons(model: LtvModel, features: pl.DataFrame, count: int = 3) -> pl.Serie
     return lists["reason"].fill_null([]).alias("reasons")
 
 
+def frequent_topics(table: pl.DataFrame, predictions: pl.DataFrame, most: int = 3) -> pl.DataFrame:
+    """The topics that set apart the most customers of each quintile.
+
+    Args:
+        table: :data:`REASONS_SCHEMA`.
+        predictions: ``customer_id, ltv_quintile``.
+        most: Topics of a quintile.
+
+    Returns:
+        ``ltv_quintile, topic, direction`` (``more`` or ``less`` than a typical customer), ``share`` of the
+        quintile's customers, and the median ``effect`` of those; the most frequent first.
+    """
+    known = predictions.select("customer_id", "ltv_quintile").drop_nulls("ltv_quintile")
+    direction = pl.when(pl.col("effect") > 0).then(pl.lit("more")).otherwise(pl.lit("less"))
+    keys = ["ltv_quintile", "topic", "direction"]
+    return (
+        table.join(known, on="customer_id")
+        .group_by("ltv_quintile", "topic", direction.alias("direction"))
+        .agg(pl.len().alias("count"), pl.col("effect").median())
+        .join(known.group_by("ltv_quintile").agg(pl.len().alias("customers")), on="ltv_quintile")
+        .select(*keys, (pl.col("count") / pl.col("customers")).alias("share"), "effect")
+        .sort("ltv_quintile", "share", "topic", "direction", descending=[False, True, False, False])
+        .group_by("ltv_quintile", maintain_order=True)
+        .head(most)
+    )
+
+
 def _told(model: LtvModel, features: pl.DataFrame, count: int) -> pl.DataFrame:
     found = contributions(model, features)
     order = np.argsort(-np.abs(found.by_topic), axis=1, kind="stable")[:, :count].tolist()
