@@ -10,7 +10,7 @@ import polars as pl
 
 from audience_pipeline.ltv.boosters import tweedie_deviances
 from audience_pipeline.ltv.calibration import AGE_BUCKETS, Level, Odds, age_bucket, winsorised
-from audience_pipeline.ltv.distribution import Distribution, Forecast, held_out
+from audience_pipeline.ltv.distribution import Distribution, Forecast, Prospects
 from audience_pipeline.ltv.held import HELD_SCHEMA, HeldOut
 from audience_pipeline.ltv.matrix import Bools, Floats, Ints
 from audience_pipeline.ltv.model import Calibration
@@ -53,35 +53,40 @@ def calibrate(rows: Rows, outlook: Outlook, newest: date) -> tuple[Calibration, 
     on_newest = ~rows.first_window & rows.on(newest)
     calibration = _fit(rows, outlook, on_newest, np.ones(len(rows), dtype=bool))
     calibrated, repeat = np.zeros(len(rows)), np.zeros(len(rows))
-    again = np.zeros(len(rows))
     bucket = age_bucket(rows.age)
+    first = rows.first_window
+    outlook_of_first, years = outlook.take(first), rows.take(first)
+    observed = rows.customers.first_year[years.snapshot]
+    forecast = {name: np.zeros(len(years)) for name in ("likely", "p10", "p90", "within_30")}
     for number in range(FOLDS):
         out = rows.fold == number
         if not out.any():
             continue
         others = _fit(rows, outlook, on_newest, ~out)
-        first, later = out & rows.first_window, out & ~rows.first_window
-        calibrated[first] = others.remaining(outlook.take(first), bucket[first])
+        own, later = out & first, out & ~first
+        calibrated[own] = others.remaining(outlook.take(own), bucket[own])
         calibrated[later] = others.next_year(outlook.take(later))
         repeat[later] = others.repeat.applied(outlook.again[later], bucket[later])
-        again[first] = others.again.applied(outlook.again[first], bucket[first])
-    first = rows.first_window
-    observed = rows.customers.first_year[rows.snapshot]
-    prospects = calibration.prospects(outlook.take(first), observed[first], bucket[first])
-    sampled = _sampled(rows, first)[first]
-    distribution = Distribution.fit(
-        prospects.take(sampled),
-        rows.spent[first][sampled],
-        rows.ordered[first][sampled],
-        rows.fold[first][sampled],
-    )
-    forecast = held_out(prospects, rows.spent[first], rows.ordered[first], rows.fold[first])
-    return calibration, distribution, Forecasts(calibrated, repeat, forecast)
+        # The probabilities of all are those that the others calibrate: else the fold's own outcomes
+        # would come back to it through the distribution.
+        prospects = others.prospects(outlook_of_first, observed, bucket[first])
+        told = _distribution(prospects, years, years.fold != number).predict(prospects.take(own[first]))
+        for name, values in forecast.items():
+            values[own[first]] = getattr(told, name)
+    prospects = calibration.prospects(outlook_of_first, observed, bucket[first])
+    distribution = _distribution(prospects, years, _sampled(years))
+    return calibration, distribution, Forecasts(calibrated, repeat, Forecast(**forecast))
 
 
-def _sampled(rows: Rows, first: Bools) -> Bools:
-    share = min(1.0, _MOST_ROWS / max(int(first.sum()), 1))
-    inside: Bools = rows.part < max(int(100 * share), 1)
+def _distribution(prospects: Prospects, years: Rows, inside: Bools) -> Distribution:
+    """What some of the rows of the first window teach."""
+    some = years.take(inside)
+    return Distribution.fit(prospects.take(inside), some.spent, some.ordered, some.fold)
+
+
+def _sampled(years: Rows) -> Bools:
+    share = min(1.0, _MOST_ROWS / max(len(years), 1))
+    inside: Bools = years.part < max(int(100 * share), 1)
     return inside
 
 
