@@ -17,6 +17,7 @@ from audience_pipeline.ltv.challenge import is_due, judge, newest_cohort, unable
 from audience_pipeline.ltv.drift import Reference, drift
 from audience_pipeline.ltv.files import HTML
 from audience_pipeline.ltv.html_report import html_report
+from audience_pipeline.ltv.importances import with_descriptions
 from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.recipe import recipe_of
 from audience_pipeline.ltv.report import Report
@@ -165,7 +166,7 @@ def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.
             "quintiles": small_table(report.quintile_table()),
             "accuracy_beside_naive_forecasts": small_table(_accuracy(report)),
             "accuracy_at_all_ages": small_table(report.metrics),
-            "importances": small_table(report.importances.head(30)),
+            "importances": small_table(with_descriptions(report.importances.head(30))),
         },
         check_results=[dg.AssetCheckResult(check_name="there_is_enough_history", passed=True)],
     )

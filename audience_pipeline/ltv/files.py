@@ -8,6 +8,7 @@ from pathlib import Path
 
 from audience_pipeline.ltv.charts import pictures
 from audience_pipeline.ltv.drift import Reference
+from audience_pipeline.ltv.importances import with_descriptions
 from audience_pipeline.ltv.training import Trained
 from audience_pipeline.ltv.verdict import Verdict
 
@@ -27,7 +28,7 @@ def write_files(
         (root / REFERENCE).write_text(reference.as_json(), encoding="utf-8")
     if html is not None:
         (root / HTML).write_text(html, encoding="utf-8")
-    report.importances.write_csv(root / "feature_importance.csv")
+    with_descriptions(report.importances).write_csv(root / "feature_importance.csv")
     for name, png in pictures(report).items():
         (root / f"{name}.png").write_bytes(png)
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from audience_pipeline.ltv.model import LtvModel
+from audience_pipeline.ltv.topics import described
 
 _NAMES = {
     "money": "expected value",
@@ -27,3 +28,9 @@ def importances(model: LtvModel) -> pl.DataFrame:
     schema = {"model": pl.String, "feature": pl.String, "gain": pl.Float64}
     table = pl.concat(parts) if parts else pl.DataFrame(schema=schema)
     return table.sort(["model", "gain", "feature"], descending=[False, True, False])
+
+
+def with_descriptions(table: pl.DataFrame) -> pl.DataFrame:
+    """``model, feature, description, gain`` of what :func:`importances` found."""
+    said = pl.Series("description", [described(name) for name in table["feature"]], dtype=pl.String)
+    return table.with_columns(said).select("model", "feature", "description", "gain")

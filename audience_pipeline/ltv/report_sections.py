@@ -26,6 +26,7 @@ from audience_pipeline.ltv.report_grids import (
     share,
     when,
 )
+from audience_pipeline.ltv.topics import described
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,9 +244,9 @@ def _importance(report: Report) -> Section | None:
     grids = [
         Grid(
             f"Features of {model} that its trees gained most from",
-            ["feature", "share of the gain"],
+            ["feature", "what it is", "share of the gain"],
             [
-                [str(row["feature"]), share(row["gain"])]
+                [str(row["feature"]), described(row["feature"]), share(row["gain"])]
                 for row in report.importances.filter(pl.col("model") == model).head(15).to_dicts()
             ],
         )

@@ -1,10 +1,10 @@
-"""What can speak for or against a customer: columns of the model that say the same, as one topic each."""
+"""The columns of the model in words, and as topics: those that say the same speak for a customer as one."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from audience_pipeline.features.catalogue import ORDER_WINDOWS, WEB_WINDOWS
+from audience_pipeline.features.catalogue import FEATURES, ORDER_WINDOWS, WEB_WINDOWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,20 @@ TOPICS: tuple[Topic, ...] = (
     ),
 )  # fmt: skip
 """In the order in which equal effects are told."""
+
+
+_DESCRIPTIONS = {feature.name: feature.description for feature in FEATURES} | {
+    "window_days": "Days of the time that is predicted",
+    "expected_orders": "Orders that the purchase model expects in that time",
+    "alive": "Probability that the customer has not gone for good, by the purchase model",
+    "expected_order_value": "Value of an order that the purchase model expects",
+    "expected_value": "Net revenue that the purchase model expects in that time",
+}
+
+
+def described(column: str) -> str:
+    """What a column of the model is; empty where nobody has said it."""
+    return _DESCRIPTIONS.get(column, "")
 
 
 def topics_of(columns: tuple[str, ...]) -> tuple[tuple[Topic, tuple[int, ...]], ...]:
