@@ -75,7 +75,8 @@ class Level:
     def shift(self, logs: Floats) -> Floats:
         """By how much the logarithms of predictions move."""
         at, to = np.array(self.at), np.array(self.to)
-        return np.interp(logs, at, to - at)
+        shift: Floats = np.interp(logs, at, to - at)
+        return shift
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,16 @@ the bounds that one customer in ten passes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 
 from audience_pipeline.ltv.calibration import AGE_BUCKETS, Odds
 from audience_pipeline.ltv.matrix import Bools, Floats, Ints
+from audience_pipeline.ltv.tables import FEW_ROWS, LEVELS, Residuals, Tables
 
 TOLERANCE = 0.3
 RULE = 1.29
@@ -25,18 +27,25 @@ Not 1.3, which floating point would count as a miss for customers who never retu
 """
 MULTIPLES = np.array(
     [1.0, 1.05, 1.1, 1.15, 1.2, 1.25, RULE, 1.35, 1.4, 1.5, 1.6, 1.7, 1.85, 2.0, 2.2, 2.4, 2.7, 3.0, 3.5,
-     4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0, 20.0]
+     4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 14.5, 17.0, 20.0, 24.0, 29.0, 35.0,
+     42.0, 50.0, 60.0, 72.0, 86.0, 100.0]
 )  # fmt: skip
+_LOW, _HIGH = MULTIPLES / (1 + TOLERANCE) - 1.0, MULTIPLES / (1 - TOLERANCE) - 1.0
+"""What may follow, as a share of the observed value, for a multiple to be within 30 %."""
+_LOG_LOW = np.where(_LOW > 0, np.log(np.maximum(_LOW, 1e-12)), -np.inf)
+_LOG_HIGH = np.log(_HIGH)
 _RULE = int(np.flatnonzero(MULTIPLES == RULE)[0])
 MARGINS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 """Gains in stated probability for which another multiple than the rule's may be chosen."""
 _NEVER = 9.0
 _SURENESS = 1.5
 """Standard errors by which a margin's gain on held-out customers must exceed nothing."""
-_LEVELS = np.linspace(0.0, 1.0, 101)
 _LIKE = 3
 """Groups of customers by their probability of ordering again, within an age."""
 _ROWS_A_TABLE = 150
+_ROWS_OF_IDLE = 30
+_ROWS_AT_ONCE = 2000
+"""So many are looked up together: what is computed of them stays near the processor."""
 _LEAST = -60.0
 """Residual of orders whose value came back whole."""
 
@@ -68,23 +77,7 @@ class Prospects:
         return Prospects(self.bucket[rows], self.observed[rows], self.again[rows], self.log_value[rows])
 
 
-@dataclass(frozen=True, slots=True)
-class Residuals:
-    """What happened to similar customers, as 101 quantiles each."""
-
-    centres: tuple[float, ...]
-    """Mean probability of ordering again in each group; between two of them both count, by distance."""
-    ordered: tuple[tuple[float, ...], ...]
-    """For each group: logarithm of what followed less the predicted one, of those who ordered."""
-    idle: tuple[float, ...]
-    """What followed over the observed value, of those who did not: nothing, or returns."""
-    low: float
-    """Level of the lower bound that one customer in ten falls below."""
-    high: float
-    """Level of the upper bound that one in ten passes."""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Distribution:
     """Residuals by age, and how the choice is made from them."""
 
@@ -94,6 +87,10 @@ class Distribution:
     """Calibration of the probability."""
     margins: tuple[float, ...]
     """For each age bucket the gain in stated probability that another multiple than the rule's needs."""
+
+    @cached_property
+    def _tables(self) -> Tables:
+        return Tables.of(self.residuals)
 
     @classmethod
     def fit(cls, prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints) -> Self:
@@ -113,7 +110,7 @@ class Distribution:
             out = fold[at] == number
             others = ~out if not out.all() else out
             residuals = _fit(some.take(others), followed[others], bought[others])
-            stated[out] = _stated(residuals, some.take(out))
+            stated[out] = _stated(Tables.of(residuals), some.take(out))
         right = _hits(some.observed, followed)
         gains = _choices(stated, right)
         margins = tuple(_margin(gains[some.bucket == number]) for number in range(AGE_BUCKETS))
@@ -125,11 +122,11 @@ class Distribution:
     def predict(self, prospects: Prospects) -> Forecast:
         """The forecast of each row."""
         observed = prospects.observed
-        stated = _stated(self.residuals, prospects)
+        stated = _stated(self._tables, prospects)
         best = _best(stated, np.asarray(self.margins)[prospects.bucket])
         probability = self.odds.applied(stated[np.arange(len(best)), best], prospects.bucket)
         positive = observed > 0
-        low, high = _bounds(self.residuals, prospects)
+        low, high = _quantiles_of(self._tables, prospects, self._tables.bounds[:, prospects.bucket])
         likely = np.where(positive, observed * MULTIPLES[best], observed)
         # Nothing is 30 % of nothing: only those who stay as they are can be told.
         within = np.where(positive, probability, 1.0 - prospects.again)
@@ -174,50 +171,52 @@ def held_out(
 
 
 def _fit(prospects: Prospects, remaining: Floats, ordered: Bools) -> list[Residuals]:
-    everybody = np.ones(len(remaining), dtype=bool)
+    lost = np.clip(remaining / np.maximum(prospects.observed, 1.0), -1.0, 0.0)
     fitted = []
     for number in range(AGE_BUCKETS):
-        rows = prospects.bucket == number
-        if (rows & ordered).sum() < _ROWS_A_TABLE or (rows & ~ordered).sum() < _ROWS_A_TABLE // 5:
-            rows = everybody
-        fitted.append(_residuals(prospects.take(rows), remaining[rows], ordered[rows]))
+        at_age = prospects.bucket == number
+        of_buyers = at_age if (at_age & ordered).sum() >= _ROWS_A_TABLE else np.ones_like(at_age)
+        of_idle = at_age if (at_age & ~ordered).sum() >= _ROWS_OF_IDLE else np.ones_like(at_age)
+        idle = _quantiles(lost[of_idle & ~ordered])
+        buyers = of_buyers & ordered
+        residuals = _residuals(prospects.take(buyers), remaining[buyers], idle)
+        judged = at_age if at_age.sum() >= _ROWS_A_TABLE else np.ones_like(at_age)
+        fitted.append(_tails(residuals, prospects.take(judged), remaining[judged]))
     return fitted
 
 
-def _residuals(prospects: Prospects, remaining: Floats, ordered: Bools) -> Residuals:
-    followed = remaining[ordered]
-    logs = np.log(np.maximum(followed, 1e-9)) - prospects.log_value[ordered]
+def _residuals(buyers: Prospects, followed: Floats, idle: tuple[float, ...]) -> Residuals:
+    """The tables of those who ordered; the levels of the bounds are not yet calibrated."""
+    logs = np.log(np.maximum(followed, 1e-9)) - buyers.log_value
     logs = np.where(followed > 0, logs, _LEAST)
-    again = prospects.again[ordered]
     groups = int(np.clip(len(logs) // _ROWS_A_TABLE, 1, _LIKE))
-    parts = np.array_split(np.argsort(again, kind="stable"), groups)
-    fitted = Residuals(
-        centres=tuple(float(again[part].mean()) if len(part) else 0.5 for part in parts),
+    parts = np.array_split(np.argsort(buyers.again, kind="stable"), groups)
+    return Residuals(
+        centres=tuple(float(buyers.again[part].mean()) if len(part) else 0.5 for part in parts),
         ordered=tuple(_quantiles(logs[part]) for part in parts),
-        idle=_quantiles(
-            np.clip(remaining[~ordered] / np.maximum(prospects.observed[~ordered], 1.0), -1.0, 0.0)
-        ),
+        idle=idle,
         low=0.1,
         high=0.9,
     )
-    return _tails(fitted, prospects, remaining)
 
 
 def _quantiles(values: Floats) -> tuple[float, ...]:
     if not len(values):
-        return (0.0,) * len(_LEVELS)
-    return tuple(np.quantile(values, _LEVELS, method="inverted_cdf").tolist())
+        return (0.0,) * len(LEVELS)
+    return tuple(np.quantile(values, LEVELS, method="inverted_cdf").tolist())
 
 
 def _tails(residuals: Residuals, prospects: Prospects, remaining: Floats) -> Residuals:
     """Levels at which at most one in ten ends below the one bound, and one in ten above the other."""
     actual = prospects.observed + remaining
+    tables = Tables.of([residuals])
+    alike = replace(prospects, bucket=np.zeros_like(prospects.bucket))
 
     def below(level: float) -> float:
-        return float(np.mean(actual < _quantile(residuals, prospects, level)))
+        return float(np.mean(actual < _quantiles_of(tables, alike, np.full(len(actual), level))))
 
     def within(level: float) -> float:
-        return float(np.mean(actual <= _quantile(residuals, prospects, level)))
+        return float(np.mean(actual <= _quantiles_of(tables, alike, np.full(len(actual), level))))
 
     low, _ = _bisected(below, 0.1, 0.01, 0.3)
     _, high = _bisected(within, 0.9, 0.7, 0.99)
@@ -232,64 +231,49 @@ def _bisected(share: Callable[[float], float], wanted: float, low: float, high: 
     return low, high
 
 
-def _stated(residuals: Sequence[Residuals], prospects: Prospects) -> Floats:
+def _stated(tables: Tables, prospects: Prospects) -> Floats:
     """(rows, multiples): probability that each multiple of the observed value is within 30 %."""
-    stated = np.zeros((len(prospects.observed), len(MULTIPLES)))
-    low, high = MULTIPLES / (1 + TOLERANCE) - 1.0, MULTIPLES / (1 - TOLERANCE) - 1.0
-    log_low = np.where(low > 0, np.log(np.maximum(low, 1e-12)), -np.inf)
-    log_high = np.log(high)
-    for number in np.unique(prospects.bucket):
-        of_age = residuals[number]
+    if len(prospects.again) <= FEW_ROWS:
+        return _stated_at(tables, prospects.bucket, prospects)
+    stated = np.empty((len(prospects.again), len(MULTIPLES)))
+    for number in np.flatnonzero(np.bincount(prospects.bucket)):
         rows = np.flatnonzero(prospects.bucket == number)
-        some = prospects.take(rows)
-        idle = np.asarray(of_age.idle)
-        still = _share_below(idle, high, inclusive=True) - _share_below(idle, low, inclusive=False)
-        shift = (np.log(np.maximum(some.observed, 1.0)) - some.log_value)[:, None]
-        within = np.zeros((len(rows), len(MULTIPLES)))
-        for table, share in _groups(of_age, some.again):
-            above = _share_below(table, log_high[None, :] + shift, inclusive=True)
-            below = _share_below(table, log_low[None, :] + shift, inclusive=False)
-            within += share[:, None] * (above - below)
-        again = some.again[:, None]
-        stated[rows] = (1.0 - again) * still[None, :] + again * within
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[begin : begin + _ROWS_AT_ONCE]
+            stated[some] = _stated_at(tables, int(number), prospects.take(some))
     return stated
 
 
-def _groups(of_age: Residuals, again: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """The residuals of each group, and their share at each row; the shares of a row sum to 1."""
-    centres = np.asarray(of_age.centres)
-    position = np.interp(again, centres, np.arange(len(centres)))
-    for group, table in enumerate(of_age.ordered):
-        yield np.asarray(table), np.clip(1.0 - np.abs(position - group), 0.0, 1.0)
+def _stated_at(tables: Tables, bucket: Ints | int, prospects: Prospects) -> Floats:
+    again = prospects.again[:, None]
+    shift = (np.log(np.maximum(prospects.observed, 1.0)) - prospects.log_value)[:, None]
+    low, high = _LOG_LOW + shift, _LOG_HIGH + shift
+    within = np.zeros(low.shape)
+    for group, share in enumerate(tables.shares(bucket, prospects.again)):
+        above = tables.ordered_below(bucket, group, high, inclusive=True)
+        above -= tables.ordered_below(bucket, group, low, inclusive=False)
+        within += (share * (1.0 / len(LEVELS)))[:, None] * above
+    still = tables.idle_below(_HIGH, inclusive=True) - tables.idle_below(_LOW, inclusive=False)
+    stated: Floats = (1.0 - again) * (still * (1.0 / len(LEVELS)))[bucket] + again * within
+    return stated
 
 
-def _share_below(table: Floats, value: Any, *, inclusive: bool) -> Floats:
-    side: Literal["right", "left"] = "right" if inclusive else "left"
-    share: Floats = np.searchsorted(table, value, side=side) / len(table)
-    return share
+def _quantiles_of(tables: Tables, prospects: Prospects, level: Floats) -> Floats:
+    """Quantiles of the final value: idle customers first, then those who ordered.
 
-
-def _bounds(residuals: Sequence[Residuals], prospects: Prospects) -> tuple[Floats, Floats]:
-    low, high = np.zeros(len(prospects.observed)), np.zeros(len(prospects.observed))
-    for number in np.unique(prospects.bucket):
-        of_age = residuals[number]
-        rows = np.flatnonzero(prospects.bucket == number)
-        some = prospects.take(rows)
-        low[rows] = _quantile(of_age, some, of_age.low)
-        high[rows] = _quantile(of_age, some, of_age.high)
-    return low, high
-
-
-def _quantile(of_age: Residuals, prospects: Prospects, level: float) -> Floats:
-    """The level's quantile of the final value: idle customers first, then those who ordered."""
-    idle_share = 1.0 - prospects.again
+    Args:
+        tables: Of the residuals.
+        prospects: One row for each customer.
+        level: One for each row, or several rows of them.
+    """
+    bucket, again = prospects.bucket, prospects.again
+    idle_share = 1.0 - again
     # Returns alone lie below, orders above "nothing more".
-    in_idle = np.clip(level / np.maximum(idle_share, 1e-9), 0.0, 1.0)
-    idle = np.asarray(of_age.idle)[np.rint(in_idle * 100.0).astype(np.int64)]
-    in_ordered = np.clip((level - idle_share) / np.maximum(prospects.again, 1e-9), 0.0, 1.0)
-    residual = np.zeros(len(idle))
-    for table, share in _groups(of_age, prospects.again):
-        residual += share * np.interp(in_ordered, _LEVELS, table)
+    idle = tables.idle_at(bucket, np.clip(level / np.maximum(idle_share, 1e-9), 0.0, 1.0))
+    in_ordered = np.clip((level - idle_share) / np.maximum(again, 1e-9), 0.0, 1.0)
+    residual = np.zeros(level.shape)
+    for group, share in enumerate(tables.shares(bucket, again)):
+        residual += share * tables.ordered_at(bucket, group, in_ordered)
     more = np.where(residual > _LEAST / 2, np.exp(prospects.log_value + residual), 0.0)
     followed = np.where(level > idle_share, more, np.maximum(prospects.observed, 0.0) * idle)
     final: Floats = prospects.observed + followed

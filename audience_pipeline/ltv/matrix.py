@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -10,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from audience_pipeline.features.catalogue import MODEL_FEATURES
+from audience_pipeline.features.columns import Column, Texts
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -54,7 +57,7 @@ class Customers:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Encoder:
     """Numeric columns in order, and for each category the effect of its levels on spending."""
 
@@ -87,27 +90,62 @@ class Encoder:
         return (*self.numeric, *self.levels)
 
     def customers(self, features: pl.DataFrame) -> Customers:
-        """Rows in the order given."""
-        columns = [_floats(features[name]) for name in self.numeric]
-        codes = [_codes(features[name], levels) for name, levels in self.levels.items()]
-        days = _floats(features["purchase_days"])
-        age = _floats(features["age_days"])
-        rows = features.height
+        """Rows of a table of features, in the order given."""
+
+        def floats(name: str) -> Floats:
+            # Null becomes NaN all the same.
+            return features[name].cast(pl.Float64).to_numpy()
+
+        codes = [_codes(features[name], levels) for name, levels in self._numbers.items()]
+        return self._customers(features.height, floats, codes)
+
+    def few_customers(self, found: Mapping[str, Column], rows: int) -> Customers:
+        """Rows of ``features.columns.feature_columns``; features that are not among them are missing."""
+        missing = np.full(rows, np.nan)
+
+        def floats(name: str) -> Floats:
+            values = found.get(name, missing)
+            assert not isinstance(values, Texts)  # noqa: S101 - names of numbers only
+            return values.astype(np.float64, copy=False)
+
+        codes = []
+        for name, numbers in self._numbers.items():
+            texts = found.get(name)
+            given = texts.values() if isinstance(texts, Texts) else [None] * rows
+            codes.append(np.array([numbers.get(text, -1) for text in given], dtype=np.int64))
+        return self._customers(rows, floats, codes)
+
+    def _customers(self, rows: int, floats: Callable[[str], Floats], codes: list[Ints]) -> Customers:
+        numbers = np.empty((rows, len(self.numeric)))
+        for at, name in enumerate(self.numeric):
+            numbers[:, at] = floats(name)
+        days, age = floats("purchase_days"), floats("age_days")
         return Customers(
-            numbers=np.column_stack(columns) if columns else np.empty((rows, 0)),
+            numbers=numbers,
             levels=np.column_stack(codes) if codes else np.empty((rows, 0), dtype=np.int64),
             repeats=days - 1.0,
-            recency=age - _floats(features["recency_days"]),
+            recency=age - floats("recency_days"),
             age=age,
-            mean=np.maximum(_floats(features["observed_minor"]), 0.0) / days,
-            first_year=_floats(features["first_year_minor"]),
+            mean=np.maximum(floats("observed_minor"), 0.0) / days,
+            first_year=floats("first_year_minor"),
         )
+
+    @cached_property
+    def _numbers(self) -> dict[str, dict[str | None, int]]:
+        """The number of each level of each category."""
+        return {
+            name: {level: number for number, level in enumerate(levels)}
+            for name, levels in self.levels.items()
+        }
+
+    @cached_property
+    def _effects(self) -> list[Floats]:
+        return [np.asarray(effects, dtype=np.float64) for effects in self.effects]
 
     def encoded(self, customers: Customers) -> Floats:
         """The matrix of models: numbers, then the effect of each category's level."""
         columns = [
-            _looked_up(np.asarray(effects), customers.levels[:, number])
-            for number, effects in enumerate(self.effects)
+            _looked_up(effects, customers.levels[:, number]) for number, effects in enumerate(self._effects)
         ]
         return np.column_stack([customers.numbers, *columns])
 
@@ -157,18 +195,12 @@ class Encoder:
         )
 
 
-def _floats(values: pl.Series) -> Floats:
-    # Null becomes NaN all the same; fill_null would cost more than all else where a single row is scored.
-    return values.cast(pl.Float64).to_numpy()
-
-
-def _codes(values: pl.Series, levels: tuple[str, ...]) -> Ints:
+def _codes(values: pl.Series, numbers: dict[str | None, int]) -> Ints:
     if values.len() <= _FEW:
-        numbers = {level: number for number, level in enumerate(levels)}
         return np.fromiter((numbers.get(v, -1) for v in values.to_list()), np.int64, values.len())
-    if not levels:
+    if not numbers:
         return np.full(values.len(), -1, dtype=np.int64)
-    codes = values.replace_strict(list(levels), list(range(len(levels))), default=None, return_dtype=pl.Int64)
+    codes = values.replace_strict(list(numbers), list(numbers.values()), default=None, return_dtype=pl.Int64)
     return codes.fill_null(-1).to_numpy()
 
 

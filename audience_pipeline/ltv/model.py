@@ -44,11 +44,13 @@ class Calibration:
 
     def remaining(self, outlook: Outlook, bucket: Ints) -> Floats:
         """Expected net revenue of the rest of the first year, minor units."""
-        value = np.zeros(len(bucket))
-        for number, (level, weights) in enumerate(zip(self.first_year, self.first_year_weights, strict=True)):
+        blended = outlook.blended(np.asarray(self.first_year_weights)[bucket].T)
+        logs = np.log(np.maximum(blended, 1e-9))
+        shift = np.empty(len(logs))
+        for number in np.flatnonzero(np.bincount(bucket)):
             rows = bucket == number
-            if rows.any():
-                value[rows] = level.applied(outlook.take(rows).blended(weights))
+            shift[rows] = self.first_year[number].shift(logs[rows])
+        value: Floats = np.exp(logs + shift)
         return value
 
     def next_year(self, outlook: Outlook) -> Floats:
@@ -105,11 +107,15 @@ class LtvModel:
             four LTV columns equal what was spent in it and the probability is 1.
         """
         parts = [features.slice(begin, _CHUNK) for begin in range(0, max(features.height, 1), _CHUNK)]
+
+        def predicted(part: pl.DataFrame) -> pl.DataFrame:
+            return pl.DataFrame(self.values(self.outlook.encoder.customers(part), days=days))
+
         if threads > 1 and len(parts) > 1:
             with ThreadPoolExecutor(threads) as pool:
-                tables = list(pool.map(self._predicted, parts, [days] * len(parts)))
+                tables = list(pool.map(predicted, parts))
         else:
-            tables = [self._predicted(part, days) for part in parts]
+            tables = [predicted(part) for part in parts]
         table = pl.concat(tables)
         return table.with_columns(confidence(pl.col("within_30_probability")).alias("confidence"))
 
@@ -127,27 +133,25 @@ class LtvModel:
 
         return reasons(self, features, count)
 
-    def _predicted(self, features: pl.DataFrame, window: int) -> pl.DataFrame:
-        customers = self.outlook.encoder.customers(features)
+    def values(self, customers: Customers, *, days: int = HORIZON_DAYS) -> dict[str, Floats]:
+        """The numbers of :meth:`predict`, row by row."""
+        window = float(days)
         young = np.flatnonzero(customers.age < window - 1)
-        year, rest = self._both_windows(customers, young, float(window))
+        year, rest = self._both_windows(customers, young, window)
         some = customers.take(young)
         bucket, observed = age_bucket(some.age), some.first_year
         remaining = self.calibration.remaining(rest, bucket)
         forecast = self.distribution.predict(self.calibration.prospects(rest, observed, bucket))
         fact = customers.first_year
-        repeat = self.calibration.repeat.applied(year.again, age_bucket(customers.age))
-        return pl.DataFrame(
-            {
-                "predicted_ltv": _put(fact, young, observed + remaining) * _MAJOR,
-                "likely_ltv": _put(fact, young, forecast.likely) * _MAJOR,
-                "ltv_p10": _put(fact, young, forecast.p10) * _MAJOR,
-                "ltv_p90": _put(fact, young, forecast.p90) * _MAJOR,
-                "within_30_probability": _put(np.ones(len(fact)), young, forecast.within_30),
-                "next_12m_value": self.calibration.next_year(year) * _MAJOR,
-                "repeat_probability": repeat,
-            }
-        )
+        return {
+            "predicted_ltv": _put(fact, young, observed + remaining) * _MAJOR,
+            "likely_ltv": _put(fact, young, forecast.likely) * _MAJOR,
+            "ltv_p10": _put(fact, young, forecast.p10) * _MAJOR,
+            "ltv_p90": _put(fact, young, forecast.p90) * _MAJOR,
+            "within_30_probability": _put(np.ones(len(fact)), young, forecast.within_30),
+            "next_12m_value": self.calibration.next_year(year) * _MAJOR,
+            "repeat_probability": self.calibration.repeat.applied(year.again, age_bucket(customers.age)),
+        }
 
     def _both_windows(self, customers: Customers, young: Ints, window: float) -> tuple[Outlook, Outlook]:
         """Outlooks of all for the next year, and of the young for the rest of their first one."""
@@ -217,6 +221,13 @@ def _put(values: Floats, rows: Ints, others: Floats) -> Floats:
     changed = values.copy()
     changed[rows] = others
     return changed
+
+
+def confidence_of(probability: float) -> str:
+    """:func:`confidence` of one customer."""
+    if probability >= _HIGH_FROM:
+        return "high"
+    return "medium" if probability >= _MEDIUM_FROM else "low"
 
 
 def confidence(probability: pl.Expr) -> pl.Expr:

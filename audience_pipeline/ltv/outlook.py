@@ -8,11 +8,12 @@ and the expected net revenue at once (Tweedie). Where the trees know nothing, th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
-from audience_pipeline.ltv.boosters import Boosters
+from audience_pipeline.ltv.boosters import Boosters, Joined
 from audience_pipeline.ltv.matrix import Customers, Encoder, Floats
 from audience_pipeline.ltv.purchases import PurchaseModel
 from audience_pipeline.ltv.typical import Typical
@@ -20,6 +21,8 @@ from audience_pipeline.ltv.typical import Typical
 WINDOW_COLUMNS = ("window_days", "expected_orders", "alive", "expected_order_value", "expected_value")
 """Columns of the matrix after the encoded features; all but the first from the purchase model."""
 _RARE = 1e-4
+_FEW = 256
+"""Up to so many rows are corrected by all trees in one call."""
 
 Weights = tuple[float, float, float]
 """Shares of the purchase model, the hurdle model and the Tweedie trees in a forecast; they sum to 1."""
@@ -101,8 +104,11 @@ class Outlook:
     money: Floats
     """Net revenue by the Tweedie trees."""
 
-    def blended(self, weights: Weights) -> Floats:
-        """Geometric mean of the purchase model, the hurdle model and the Tweedie trees."""
+    def blended(self, weights: Weights | Floats) -> Floats:
+        """Geometric mean of the purchase model, the hurdle model and the Tweedie trees.
+
+        ``weights`` are three numbers, or a row of them for each of the three.
+        """
         purchase, hurdle, money = weights
         logs = purchase * np.log(self.purchase + 1.0) + hurdle * np.log(self.hurdle + 1.0)
         mixed: Floats = np.exp(logs + money * np.log(self.money + 1.0))
@@ -115,7 +121,7 @@ class Outlook:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OutlookModel:
     """Everything that is needed for an :class:`Outlook`."""
 
@@ -149,10 +155,19 @@ class OutlookModel:
 
     def outlook(self, expected: Expectation, matrix: Floats) -> Outlook:
         """The same from a matrix that is there already."""
-        again = 1.0 / (1.0 + np.exp(-(expected.again_start + self.again.correction(matrix))))
-        log_value = expected.value_start + self.value.correction(matrix)
-        money = np.exp(expected.money_start + self.money.correction(matrix))
+        if len(matrix) <= _FEW:
+            corrections = self._joined.corrections(matrix)
+        else:
+            corrections = [getattr(self, kind).correction(matrix) for kind in KINDS]
+        for_again, for_value, for_money = corrections
+        again = 1.0 / (1.0 + np.exp(-(expected.again_start + for_again)))
+        log_value = expected.value_start + for_value
+        money = np.exp(expected.money_start + for_money)
         return Outlook(expected.money, again, log_value, again * np.exp(log_value) * self.smear, money)
+
+    @cached_property
+    def _joined(self) -> Joined:
+        return Joined([getattr(self, kind) for kind in KINDS])
 
     def as_json(self) -> dict[str, Any]:
         """For the model folder, without the trees."""

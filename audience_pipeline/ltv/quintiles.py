@@ -42,3 +42,8 @@ def by_cut_points(predicted: pl.Series, cuts: tuple[float, ...]) -> pl.Series:
     """The quintile of each value alone, by the cut points stored with a model."""
     below = sum(((predicted < cut).cast(pl.Int64) for cut in cuts), pl.repeat(1, predicted.len(), eager=True))
     return below.cast(pl.Int64).alias("ltv_quintile")
+
+
+def of_one(predicted: float, cuts: tuple[float, ...]) -> int:
+    """:func:`by_cut_points` of one customer."""
+    return 1 + sum(predicted < cut for cut in cuts)

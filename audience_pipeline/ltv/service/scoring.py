@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import polars as pl
+import numpy as np
 
-from audience_pipeline.customers.orders import orders
-from audience_pipeline.features.customer_features import customer_features
-from audience_pipeline.ltv.model import LtvModel
-from audience_pipeline.ltv.scoring import score
+from audience_pipeline.features.columns import Texts
+from audience_pipeline.features.customer_features import few_customers_features
+from audience_pipeline.ltv.model import LtvModel, confidence_of
+from audience_pipeline.ltv.quintiles import of_one
+from audience_pipeline.ltv.scoring import PREDICTIONS_SCHEMA
+from audience_pipeline.ltv.service.lines import EPOCH, orders_of
 from audience_pipeline.ltv.service.requests import Customer
-from audience_pipeline.sources.contract import LANDED, Kind
 
-_SCHEMA = LANDED[Kind.TRANSACTIONS]
-_LINE = [name for name in _SCHEMA if name != "customer_id"]
+_NAMES = tuple(PREDICTIONS_SCHEMA)
+_MAJOR = 0.01
 
 
 def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
@@ -26,31 +27,22 @@ def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) ->
         version: Stated beside each prediction.
         customers: Of any requests, each with an order on or before its ``as_of``. Names may repeat.
     """
-    # Rows are told apart by position: two requests may name the same customer. Text sorts like the number.
-    keys = [f"{number:09}" for number in range(len(customers))]
-    columns = zip(*(line for customer in customers for line in customer.lines), strict=True)
-    lines = pl.DataFrame(
-        {
-            "customer_id": [
-                key for key, customer in zip(keys, customers, strict=True) for _ in customer.lines
-            ],
-            **dict(zip(_LINE, columns, strict=True)),
-        },
-        schema=_SCHEMA,
-    )
-    days = {customer.as_of for customer in customers}
-    day = next(iter(days))
-    seen = (
-        pl.LazyFrame({"customer_id": keys, "as_of": [customer.as_of for customer in customers]})
-        if len(days) > 1
-        else day
-    )
-    features = customer_features(orders(lines.lazy()), seen).collect()
-    scored = score(model, features, prediction_date=day, model_version=version, quintile_by="cut_points")
-    if scored["customer_id"].to_list() != keys:
-        raise RuntimeError("predictions are not those of the customers that were asked for")
-    answers = scored.to_dicts()
-    for answer, customer in zip(answers, customers, strict=True):
-        answer["customer_id"] = customer.customer_id
-        answer["prediction_date"] = customer.as_of.isoformat()
-    return answers
+    days = np.array([customer.as_of.toordinal() - EPOCH for customer in customers])
+    features = few_customers_features(orders_of(customers), days)
+    values = model.values(model.outlook.encoder.few_customers(features, len(customers)))
+    age, observed = features["age_days"], features["observed_minor"]
+    assert not isinstance(age, Texts)  # noqa: S101 - both are numbers
+    assert not isinstance(observed, Texts)  # noqa: S101
+    columns: dict[str, Sequence[Any]] = {name: column.tolist() for name, column in values.items()}
+    columns |= {
+        "customer_id": [customer.customer_id for customer in customers],
+        "prediction_date": [customer.as_of.isoformat() for customer in customers],
+        "model_version": [version] * len(customers),
+        "age_days": age.tolist(),
+        "observed_value": (observed * _MAJOR).tolist(),
+        "confidence": [confidence_of(value) for value in columns["within_30_probability"]],
+        "ltv_quintile": [of_one(value, model.cuts) for value in columns["predicted_ltv"]],
+    }
+    return [
+        dict(zip(_NAMES, row, strict=True)) for row in zip(*(columns[name] for name in _NAMES), strict=True)
+    ]
