@@ -8,8 +8,6 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from audience_pipeline.features.customer_features import customer_features
-
 HORIZON_DAYS = 365
 """Days of the first-year window and of the next-12-months window."""
 AGES = (0, 30, 60, 90, 180, 270, 330)
@@ -112,31 +110,6 @@ def calendar_days(first: pl.DataFrame, as_of: date, horizon: int = HORIZON_DAYS)
     counts = {day: first.filter(pl.col("first_order") <= day).height for day in days}
     least = max(1, counts[newest] // 5)
     return [day for day in days if counts[day] >= least]
-
-
-def training_rows(
-    orders: pl.LazyFrame,
-    days: pl.DataFrame,
-    as_of: date,
-    activity: pl.LazyFrame | None = None,
-    horizon: int = HORIZON_DAYS,
-) -> pl.DataFrame:
-    """Features of each snapshot and, beside them, what happened afterwards.
-
-    Args:
-        orders: The orders table.
-        days: ``customer_id, as_of`` of the snapshots.
-        as_of: The last day whose data may be used; a label that reaches beyond it is null.
-        activity: As in :func:`customer_features`.
-        horizon: Days of the windows.
-
-    Returns:
-        The features with the columns of :func:`labels`; sorted by customer and day.
-    """
-    features = customer_features(orders, days.lazy(), activity).collect(engine="streaming")
-    after = labels(orders, features, as_of, horizon)
-    keys = ["customer_id", "as_of"]
-    return features.join(after, on=keys, how="left", maintain_order="left").sort(keys)
 
 
 def labels(

@@ -50,8 +50,8 @@ def test_ten_orders_a_thousand_times_as_great_bend_no_other_customer(
     model = train(bent.lazy(), AS_OF)
 
     assert model.report.summary["outliers"] == TEN
-    listed = Ordinary.of(bent.lazy()).outliers(bent.lazy())
-    assert set(listed["customer_id"]) == set(giants["customer_id"])
+    assert set(model.outliers["customer_id"]) == set(giants["customer_id"])
+    assert set(model.outliers["order_id"]) == set(giants["order_id"])
     both = predicted(trained, shop_orders).join(predicted(model, bent), on="customer_id", suffix="_bent")
     others = both.filter(~pl.col("customer_id").is_in(giants["customer_id"].implode()))
     young = others.filter(pl.col("age_days") < 364)
