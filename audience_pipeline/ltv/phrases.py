@@ -45,10 +45,11 @@ def in_words(topic: str, column: str, row: Row) -> str:
     phrase = _OF_COLUMNS.get(column) or _OF_TOPICS.get(topic)
     if phrase is not None:
         return phrase(row)
-    return _generic(column, row)
+    return by_description(column, row)
 
 
-def _generic(column: str, row: Row) -> str:
+def by_description(column: str, row: Row) -> str:
+    """The catalogue's description with the customer's value: for columns without words of their own."""
     feature = _CATALOGUE.get(column)
     if feature is None:
         return column.replace("_", " ")
@@ -58,8 +59,8 @@ def _generic(column: str, row: Row) -> str:
         return words
     value = row[column]
     if value is None:
-        return f"{words} unknown"
-    return f"{words} {_in_its_unit(feature, value)}"
+        return f"{words} (unknown)"
+    return f"{words} ({_in_its_unit(feature, value)})"
 
 
 def _in_its_unit(feature: Feature, value: Any) -> str:
