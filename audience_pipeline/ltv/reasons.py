@@ -51,6 +51,8 @@ _CHUNK = 20_000
 """Rows that are explained at once: bounds memory."""
 _LEAST_EFFECT = 0.005
 """Smaller ones round to nothing and are no reason."""
+_DIGITS = 4
+"""Of an effect: trees asked alone and together differ in the last of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,12 +160,12 @@ def frequent_topics(table: pl.DataFrame, predictions: pl.DataFrame, most: int = 
 def _told(model: LtvModel, features: pl.DataFrame, count: int) -> pl.DataFrame:
     found = contributions(model, features)
     order = np.argsort(-np.abs(found.by_topic), axis=1, kind="stable")[:, :count].tolist()
-    effects = np.expm1(found.by_topic)
+    effects = np.expm1(found.by_topic).tolist()
     rows: list[tuple[str, int, str, str, float]] = []
     for number, row in enumerate(features.iter_rows(named=True)):
-        chosen = [place for place in order[number] if abs(effects[number, place]) >= _LEAST_EFFECT]
+        chosen = [place for place in order[number] if abs(effects[number][place]) >= _LEAST_EFFECT]
         for rank, place in enumerate(chosen, 1):
-            topic, effect = found.topics[place].name, float(effects[number, place])
+            topic, effect = found.topics[place].name, round(effects[number][place], _DIGITS)
             said = in_words(topic, found.loudest[number][place], row)
             rows.append((row["customer_id"], rank, topic, f"{said}: {effect_in_words(effect)}", effect))
     return pl.DataFrame(rows, schema=REASONS_SCHEMA, orient="row")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from audience_pipeline.cli import app
 from audience_pipeline.sandbox.shop import ShopParameters, make_shop
-from audience_pipeline_tests.commands.conftest import Run
+from audience_pipeline_tests.commands.conftest import Run, Said
 
 pytestmark = pytest.mark.xdist_group("ltv command")
 COLUMNS = [
@@ -148,3 +148,93 @@ def test_a_file_without_a_usable_row_ends_with_1(run: Run, tmp_path: Path) -> No
 
     assert said.code == 1
     assert "useless.csv" in said.err
+
+
+def test_reasons_are_written_beside_the_predictions_and_change_nothing_in_them(run: Run, shop: Path) -> None:
+    plain = score(run, shop, "plain.parquet", "--as-of", "2026-09-30")
+    beside = score(run, shop, "values.parquet", "--as-of", "2026-09-30", "--reasons", "why.csv")
+
+    assert beside.equals(plain)
+    why = pl.read_csv("why.csv")
+    assert why.columns == ["customer_id", "rank", "topic", "reason", "effect"]
+    assert why.select("customer_id", "rank").is_unique().all()
+    assert set(why["customer_id"]) <= set(plain["customer_id"])
+    assert set(why["rank"]) == {1, 2, 3}
+    assert why["customer_id"].n_unique() > 0.9 * plain.height
+    assert why["reason"].str.contains(r": (\+|-|below -)?\d+ (%|times as much)$").all()
+
+
+@pytest.mark.parametrize(
+    ("reasons", "words"),
+    [("why.xlsx", "why.xlsx: the suffix says how to write it"), ("o.csv", "need a file each")],
+)
+def test_reasons_that_cannot_be_written_are_refused_before_any_work(
+    run: Run, shop: Path, reasons: str, words: str
+) -> None:
+    said = run(
+        *("ltv", "score", "--model", shop / "model", "--transactions", shop / "transactions.csv"),
+        *("--output", "o.csv", "--reasons", reasons),
+    )
+
+    assert said.code == 2
+    assert words in said.err
+    assert not Path("o.csv").exists()
+
+
+def explained(run: Run, shop: Path, customer: str, *more: str) -> Said:
+    return run(
+        *("ltv", "explain", "--model", shop / "model", "--transactions", shop / "transactions.csv"),
+        *("--customer", customer, "--as-of", "2026-09-30", *more),
+    )
+
+
+def test_a_customer_is_explained_with_its_prediction_and_its_reasons(run: Run, shop: Path) -> None:
+    everybody = score(run, shop, "all.parquet", "--as-of", "2026-09-30", "--reasons", "why.parquet")
+    why = pl.read_parquet("why.parquet")
+    by_age = everybody.filter(pl.col("customer_id").is_in(why["customer_id"].implode())).sort("age_days")
+    new, old = by_age.row(10, named=True), by_age.row(-10, named=True)
+
+    for one, what in ((new, "rest of the first year"), (old, "next 12 months")):
+        said = explained(run, shop, one["customer_id"])
+        assert said.code == 0, said.err
+        assert what in said.out
+        assert f"{one['next_12m_value']:,.2f}" in said.out
+        for reason in why.filter(pl.col("customer_id") == one["customer_id"])["reason"]:
+            assert reason in said.out
+    assert f"confidence {new['confidence']}" in explained(run, shop, new["customer_id"]).out
+    assert "a fact" in explained(run, shop, old["customer_id"]).out
+
+    told = explained(run, shop, new["customer_id"], "--json").json
+    reasons = told.pop("reasons")
+    assert told == {**new, "prediction_date": "2026-09-30", "ltv_quintile": told["ltv_quintile"]}
+    assert reasons == why.filter(pl.col("customer_id") == new["customer_id"]).drop("customer_id").to_dicts()
+
+
+def test_a_customer_that_is_not_there_is_told_apart_from_one_that_came_later(run: Run, shop: Path) -> None:
+    nobody = explained(run, shop, "nobody")
+    last = score(run, shop, "all.parquet", "--as-of", "2026-09-30").sort("age_days")["customer_id"][0]
+    early = run(
+        *("ltv", "explain", "--model", shop / "model", "--transactions", shop / "transactions.csv"),
+        *("--customer", last, "--as-of", "2025-01-31"),
+    )
+
+    assert (nobody.code, early.code) == (1, 1)
+    assert "no usable row has the customer_id 'nobody'" in nobody.err
+    assert f"customer {last} has no order up to 2025-01-31: its first order is of 2026-09" in early.err
+    assert nobody.out == early.out == ""
+
+
+def test_a_customer_is_found_by_the_personal_name_that_the_file_has(
+    run: Run, shop: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "named.csv"
+    file.write_text("customer_id,transaction_date,transaction_amount\nann@example.com,2026-01-01,5.00\n")
+
+    said = run(
+        *("ltv", "explain", "--model", shop / "model", "--transactions", file),
+        *("--customer", " Ann@example.com", "--json"),
+    )
+
+    assert said.code == 0, said.err
+    assert said.json["observed_value"] == 5.0
+    assert "@" not in said.out
