@@ -52,7 +52,9 @@ class ContactPatterns:
     """Fits the whole of a text that is no number after all."""
 
 
-_HARMLESS = r"[A-Za-z_ &/\-]*[0-9]{0,7}"
+_SIMPLE = r"[A-Za-z_ &/.\-]"
+_HARMLESS = f"{_SIMPLE}*(?:[0-9]{_SIMPLE}*){{0,7}}"
+"""Too few digits for a number, and no sign that an address could have."""
 _ANYWHERE = "|".join((_EMAIL, _SPACED_EMAIL, _INTERNATIONAL, _AMERICAN))
 WORDS = ContactPatterns(_HARMLESS, _ANYWHERE, (f"{_NUMBER}|{_NINE_DIGITS}",), _DATES)
 """For names of things, such as categories and channels: ten to fifteen digits are a phone number."""

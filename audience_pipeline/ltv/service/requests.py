@@ -75,7 +75,7 @@ class _Reader:
         self._observe_days = 0
         self._lines = 0
         self._currencies: set[str] = set()
-        self._looked_through: dict[tuple[str, str], str | None] = {}
+        self._looked_through: dict[str, dict[str, str | None]] = {name: {} for name in _TEXTS}
 
     def read(self, body: bytes) -> list[Customer]:
         document = _document(body)
@@ -194,15 +194,32 @@ class _Reader:
         if not line.keys() <= _KNOWN:
             self._add(_at(place), "a field is not known", f"the fields are {_listed(FIELDS)}")
         before = len(self._problems)
-        day = self._day(line.get("transaction_date"), place)
-        minor = self._minor(line.get("transaction_amount"), place)
-        category, order_id, channel = [self._free(name, line.get(name), place) for name in _TEXTS]
+        get = line.get
+        # Nearly all are plain texts without blanks around them; the others are looked at closely.
+        given = get("transaction_date")
+        day = moment(given, self._facts) if type(given) is str else None
+        if type(day) is not tuple:
+            day = self._day(given, place)
+        given = get("transaction_amount")
+        minor = minor_units(given) if type(given) is str else None
+        if type(minor) is not int:
+            minor = self._minor(given, place)
+        texts: list[str | None] = []
+        for name, looked_through in self._looked_through.items():
+            given = get(name)
+            if given is None:
+                texts.append(None)
+            elif type(given) is str and given in looked_through:
+                texts.append(looked_through[given])
+            else:
+                texts.append(self._free(name, given, place))
         pieces = self._pieces(line["quantity"], place) if "quantity" in line else None
         currency = self._currency(line["currency"], place) if "currency" in line else None
-        discount = self._discount(line.get("discount"), place) if reduced else None
+        discount = self._discount(get("discount"), place) if reduced else None
         if len(self._problems) > before or day is None or minor is None:
             return None
-        return (*day, minor, category, order_id, pieces, currency, channel, discount)
+        category, order_id, channel = texts
+        return (day[0], day[1], minor, category, order_id, pieces, currency, channel, discount)
 
     def _day(self, given: Any, place: Place) -> tuple[date, datetime | None] | None:
         text = self._text(given, (*place, "transaction_date"))
@@ -231,15 +248,13 @@ class _Reader:
 
     def _free(self, name: str, given: Any, place: Place) -> str | None:
         """A text that is kept as it is; the same one is looked through once."""
-        if given is None:
-            return None
         text = self._text(given, (*place, name))
         if text is None:
             return None
-        key = (name, text)
-        if key not in self._looked_through:
-            self._looked_through[key] = free_text(name, text)
-        return self._looked_through[key]
+        found = free_text(name, text)
+        if type(given) is str:
+            self._looked_through[name][given] = found
+        return found
 
     def _pieces(self, given: Any, place: Place) -> Decimal | None:
         text = self._text(given, (*place, "quantity"), number=True)
