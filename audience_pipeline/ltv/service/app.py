@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
 
 from audience_pipeline.ltv.service.batching import Batcher, QueueFullError
 from audience_pipeline.ltv.service.limits import Limits
@@ -24,6 +25,7 @@ from audience_pipeline.ltv.service.requests import Customer, parse
 from audience_pipeline.ltv.service.scoring import predictions
 
 REFRESH_SECONDS = 60.0
+_SCORE = "/score"
 _LOOK_FOR_CLIENT_SECONDS = 0.05
 _GONE = 499
 _NO_MODEL = RefusedError(
@@ -59,7 +61,8 @@ class Service:
         self.batcher: Batcher[list[Customer], Answer] = Batcher(self._score, self.limits)
         self._follower = Follower(self.current, refresh_seconds)
         self.current.refresh()
-        self.app = FastAPI(
+        self.app = _App(
+            self,
             title="Customer values",
             summary="Predicted values of customers from their transactions",
             lifespan=self._lifespan,
@@ -67,7 +70,7 @@ class Service:
             docs_url=None,
             redoc_url=None,
         )
-        self.app.post("/score", summary="Predict the value of customers", **SCORE)(self.score)
+        self.app.post(_SCORE, summary="Predict the value of customers", **SCORE)(self.score)
         self.app.get("/healthz", summary="The process is alive")(self.healthz)
         self.app.get("/readyz", summary="A model answers, and which")(self.readyz)
         self.app.get("/metrics", summary="For prometheus")(self.metrics_text)
@@ -165,6 +168,21 @@ class Service:
         self.metrics.batch_customers.observe(len(everybody))
         self.metrics.batch_seconds.observe(time.perf_counter() - start)
         return [(served.version, [next(rows) for _ in work]) for work in works]
+
+
+class _App(FastAPI):
+    """Scoring goes past the layers that find routes and resolve what they depend on: it needs none."""
+
+    def __init__(self, service: Service, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and scope["path"] == _SCORE:
+            response = await self._service.score(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def _warm_up(served: Served) -> None:
