@@ -24,7 +24,7 @@ DAY = date(2025, 3, 31)
 NO_ACTIVITY = pl.DataFrame(
     schema={"customer_id": pl.String, "activity_date": pl.Date, "activity": pl.String, "events": pl.Int64}
 )
-DAILY = ("customer_features", "ltv_predictions", "ltv_quintiles", "ltv_cohorts")
+DAILY = ("customer_features", "ltv_predictions", "ltv_reasons", "ltv_quintiles", "ltv_cohorts")
 
 
 class Shop:
@@ -144,6 +144,26 @@ def test_predictions_on_the_day_of_the_training_show_no_drift(
 
     assert checks(result)["customers_look_like_those_of_the_training"]
     assert json.loads(drift_note(shop.settings, DAY).read_text())["act"] is False
+
+
+def test_each_day_tells_the_reasons_of_the_model_that_predicted(
+    shop: Shop, months: list[dict[str, Any]]
+) -> None:
+    result = shop.refresh()
+
+    predictions, reasons = (
+        pl.read_parquet(table_path(shop.settings.lake, name, DAY.isoformat()))
+        for name in ("ltv_predictions", "ltv_reasons")
+    )
+    [made] = result.asset_materializations_for_node("ltv_reasons")
+    assert reasons.select("customer_id", "rank").is_unique().all()
+    assert set(reasons["customer_id"]) <= set(predictions["customer_id"])
+    told: dict[str, Any] = {name: getattr(value, "value", value) for name, value in made.metadata.items()}
+    assert told["model_version"] == shop.predicted_by
+    assert told["customers_with_a_reason"] == reasons["customer_id"].n_unique() > 1300
+    shown: list[Any] = [record.data for record in told["most_frequent_by_quintile"].records]
+    assert [row["ltv_quintile"] for row in shown] == [quintile for quintile in range(1, 6) for _ in range(3)]
+    assert all(0 < row["share"] <= 1 and row["direction"] in {"more", "less"} for row in shown)
 
 
 def test_prices_that_tripled_since_the_training_are_told_without_stopping_anything(
