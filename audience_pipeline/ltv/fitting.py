@@ -30,9 +30,13 @@ class Base:
 
 def fit_purchases(base: Base, inside: Bools) -> PurchaseModel:
     """BG/NBD and Gamma-Gamma of some customers."""
+    from threadpoolctl import threadpool_limits
+
     some = base.customers.take(inside)
-    rate = OrderRate.fit(some.repeats, some.recency, some.age)
-    value = OrderValue.fit(some.repeats + 1.0, some.mean)
+    # The searches are over four numbers: threads of linear algebra would only wait for each other.
+    with threadpool_limits(1, user_api="blas"):
+        rate = OrderRate.fit(some.repeats, some.recency, some.age)
+        value = OrderValue.fit(some.repeats + 1.0, some.mean)
     return PurchaseModel(rate, value)
 
 
