@@ -51,7 +51,8 @@ def serve(
 ) -> None:
     """Answer POST /score with the predicted values of customers, in milliseconds.
 
-    The numbers are those of ltv score. A request holds "customers", each with "customer_id" and
+    The numbers are those of ltv score, every transaction counting: days that a file repeats as a whole are
+    dropped from files only. A request holds "customers", each with "customer_id" and
     "transactions" (columns as in a file), and may hold "as_of" (a date; today unless given) or
     "observe_days". The answer holds "predictions" in the same order. GET /openapi.json has it all; /healthz,
     /readyz and /metrics tell how it is. SIGTERM answers what waits and ends with 0.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Chosen so that the largest request keeps no other one waiting for a tenth of a second."""
+    """Chosen so that the most laborious request keeps no other one waiting for half a tenth of a second."""
 
-    body_bytes: int = 1_000_000
+    body_bytes: int = 250_000
     customers: int = 100
     """In one request."""
     transactions_each: int = 2_000
     """Of one customer."""
-    transactions: int = 4_000
+    transactions: int = 2_000
     """In one request."""
     batch_requests: int = 64
     """Requests that are scored in one call."""
