@@ -19,6 +19,7 @@ _LEAST, _MANY = 0.01, 10.0
 _LONG_SILENCE = 1.5
 """Times the usual days between orders."""
 _RECENT_VISIT = 30
+_NO_WEB = "its visits are not known"
 
 
 def effect_in_words(effect: float) -> str:
@@ -240,13 +241,15 @@ def _discounts(column: str, words: str) -> Callable[[Row], str]:
 def _visits(row: Row) -> str:
     days = row["days_since_visit"]
     if days is None:
-        return "no visit was ever seen"
+        return _NO_WEB if row["web_events_90d"] is None else "no visit was ever seen"
     return f"visited {_ago(days)}" if days <= _RECENT_VISIT else f"no visit for {_days(days)}"
 
 
 def _web_events(days: int) -> Callable[[Row], str]:
     def said(row: Row) -> str:
         events = row[f"web_events_{days}d"]
+        if events is None:
+            return _NO_WEB
         if not events:
             return _visits(row) if row["days_since_visit"] is None else f"no visit in the last {days} days"
         return f"{_count(events, 'web event')} in the last {days} days"
@@ -256,7 +259,9 @@ def _web_events(days: int) -> Callable[[Row], str]:
 
 def _in_90_days(column: str, verb: str, one: str) -> Callable[[Row], str]:
     def said(row: Row) -> str:
-        number = row[column] or 0
+        number = row[column]
+        if number is None:
+            return "its e-mails are not known" if one == "e-mail" else _NO_WEB
         what = _count(number, one) if number else f"no {one}"
         return f"{verb.format(what)} in the last 90 days"
 

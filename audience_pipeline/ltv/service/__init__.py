@@ -8,7 +8,8 @@ The request names one customer or many; columns are those of a file of transacti
                                       "product_category": "shoes", "order_id": "A-7731"}]}]}
 
 ``as_of`` is today in UTC unless given; instead of it ``observe_days`` may say how many days after its first
-order each customer is looked at. ``{"customer_id": ..., "transactions": [...]}`` alone is a request for one.
+order each customer is looked at. With ``"reasons": true`` each entry says in up to three sentences why as
+well, as ``ltv explain`` does. ``{"customer_id": ..., "transactions": [...]}`` alone is a request for one.
 
 The answer holds one entry for each customer, in the order of the request: the columns of the predictions,
 or ``customer_id`` and ``error`` where there is no order to go by::

@@ -37,13 +37,14 @@ _CUSTOMER = {
     "customer_id": _field("customer_id"),
     "transactions": {"type": "array", "maxItems": _LIMITS.transactions_each, "items": _TRANSACTION},
 }
-_DATES = {
+_MORE = {
     "as_of": {"type": "string", "format": "date", "description": "Nothing dated later is read; today in UTC"},
     "observe_days": {
         "type": "integer",
         "minimum": 0,
         "description": "Instead of as_of: days after each customer's first order",
     },
+    "reasons": {"type": "boolean", "description": "Say in words why, too; without it, nothing is said"},
 }
 _MANY = {
     "type": "array",
@@ -61,6 +62,7 @@ _PREDICTION = {
             name: {"type": _TYPES.get(dtype, ["string", "null"])}
             for name, dtype in PREDICTIONS_SCHEMA.items()
         },
+        "reasons": {"type": "array", "items": {"type": "string"}},
         "error": _PROBLEM,
     },
     "required": ["customer_id"],
@@ -98,8 +100,8 @@ SCORE: dict[str, Any] = {
                 "application/json": {
                     "schema": {
                         "oneOf": [
-                            _object({"customers": _MANY, **_DATES}, ["customers"]),
-                            _object({**_CUSTOMER, **_DATES}, list(_CUSTOMER)),
+                            _object({"customers": _MANY, **_MORE}, ["customers"]),
+                            _object({**_CUSTOMER, **_MORE}, list(_CUSTOMER)),
                         ]
                     }
                 }

@@ -51,6 +51,8 @@ class Customer:
     lines: list[Line] = field(default_factory=list)
     problem: Problem | None = None
     """Why there is nothing to predict from."""
+    reasons: bool = False
+    """Whether it is asked why as well."""
 
 
 def parse(body: bytes, limits: Limits, today: date) -> list[Customer]:
@@ -87,7 +89,11 @@ class _Reader:
             self._add("currency", "the request holds several currencies", "ask for each currency on its own")
         if self._problems:
             raise RefusedError(422, self._problems)
-        return [customer for customer in customers if customer is not None]
+        found = [customer for customer in customers if customer is not None]
+        if document.get("reasons"):
+            for customer in found:
+                customer.reasons = True
+        return found
 
     def _add(self, where: str, why: str, remedy: str) -> None:
         self._problems.append(Problem(where, why, remedy))
@@ -96,9 +102,13 @@ class _Reader:
 
     def _entries(self, document: dict[str, Any]) -> tuple[list[Any], Any]:
         alone = "customers" not in document
-        allowed = {"as_of", "observe_days"} | ({"customer_id", "transactions"} if alone else {"customers"})
+        allowed = {"as_of", "observe_days", "reasons"} | (
+            {"customer_id", "transactions"} if alone else {"customers"}
+        )
         if not document.keys() <= allowed:
             self._add("", "a field is not known", f"the fields are {_listed(sorted(allowed))}")
+        if not isinstance(document.get("reasons", False), bool):
+            self._add("reasons", "neither true nor false", "write true, or leave it out")
         if alone:
             kept = {
                 name: value for name, value in document.items() if name in ("customer_id", "transactions")

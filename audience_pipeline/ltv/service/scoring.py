@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import polars as pl
 
-from audience_pipeline.features.columns import Texts
+from audience_pipeline.features.columns import Texts, feature_frame
 from audience_pipeline.features.customer_features import few_customers_features
 from audience_pipeline.ltv.model import LtvModel, confidence_of
 from audience_pipeline.ltv.quintiles import of_one
@@ -21,6 +22,8 @@ _MAJOR = 0.01
 
 def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
     """The columns of ``PREDICTIONS_SCHEMA`` for each customer, in their order; dates as ISO text.
+
+    A list of ``reasons`` follows for those who are asked for them.
 
     Args:
         model: The model.
@@ -43,6 +46,19 @@ def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) ->
         "confidence": [confidence_of(value) for value in columns["within_30_probability"]],
         "ltv_quintile": [of_one(value, model.cuts) for value in columns["predicted_ltv"]],
     }
-    return [
+    answers: list[dict[str, Any]] = [
         dict(zip(_NAMES, row, strict=True)) for row in zip(*(columns[name] for name in _NAMES), strict=True)
     ]
+    if any(customer.reasons for customer in customers):
+        _add_reasons(
+            model, customers, feature_frame(pl.Series(columns["customer_id"]), days, features), answers
+        )
+    return answers
+
+
+def _add_reasons(
+    model: LtvModel, customers: Sequence[Customer], features: pl.DataFrame, answers: list[dict[str, Any]]
+) -> None:
+    asked = [number for number, customer in enumerate(customers) if customer.reasons]
+    for number, reasons in zip(asked, model.reasons(features[asked]).to_list(), strict=True):
+        answers[number]["reasons"] = reasons

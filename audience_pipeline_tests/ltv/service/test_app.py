@@ -50,6 +50,29 @@ def test_customers_without_an_order_get_an_error_and_the_others_an_answer(make_s
     assert third["error"]["field"] == "customers[2].transactions"
 
 
+def test_reasons_are_told_to_who_asks_and_to_nobody_else(make_service: Make) -> None:
+    async def scenario(send: Send) -> list[Answered]:
+        both = {"customers": [customer("a", "12.50"), customer("b", "-5")], "reasons": True}
+        asked = [both, customer("c", "500") | {"reasons": True}, customer("c", "500") | {"reasons": False}]
+        return await asyncio.gather(*(send("POST", "/score", one) for one in asked))
+
+    several, one, none = (answer.json["predictions"] for answer in ask(make_service(), scenario))
+
+    assert [list(entry)[-1] for entry in several] == ["reasons", "error"]
+    assert one[0]["reasons"][0].startswith("its order was worth 500.00: +")
+    assert "reasons" not in none[0]
+    assert one[0] == none[0] | {"reasons": one[0]["reasons"]}
+
+
+def test_whether_reasons_are_wanted_is_said_by_true_or_false(make_service: Make) -> None:
+    answer = ask(make_service(), lambda send: send("POST", "/score", customer("a", "1") | {"reasons": "yes"}))
+
+    assert answer.status == 422
+    assert answer.json["errors"] == [
+        {"field": "reasons", "reason": "neither true nor false", "remedy": "write true, or leave it out"}
+    ]
+
+
 def test_requests_that_name_the_same_customer_do_not_mix(make_service: Make) -> None:
     async def scenario(send: Send) -> list[Answered]:
         asked = [customer("same", str(number)) | {"observe_days": number} for number in range(1, 9)]

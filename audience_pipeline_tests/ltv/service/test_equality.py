@@ -16,6 +16,7 @@ from polars.testing import assert_frame_equal
 from audience_pipeline.customers.orders import orders
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv.model import LtvModel
+from audience_pipeline.ltv.reasons import reasons_table
 from audience_pipeline.ltv.scoring import PREDICTIONS_SCHEMA, score
 from audience_pipeline.ltv.service.limits import Limits
 from audience_pipeline.ltv.service.requests import FIELDS, Customer, parse
@@ -73,10 +74,8 @@ def made_up_shop(customers: int, seed: int = 5) -> dict[str, list[Line]]:
     return shop
 
 
-def from_file(
-    shop: dict[str, list[Line]], model: LtvModel, folder: Path, observe_days: int | None
-) -> pl.DataFrame:
-    """As ``ltv score`` does it, but for the quintile, which is that of the cut points."""
+def features_of_file(shop: dict[str, list[Line]], folder: Path, observe_days: int | None) -> pl.DataFrame:
+    """As ``ltv score`` reads them."""
     path = folder / "shop.csv"
     names = ["customer_id", *next(iter(shop.values()))[0]]
     with path.open("w", newline="", encoding="utf-8") as stream:
@@ -93,7 +92,14 @@ def from_file(
         )
         until = (pl.col("order_date") + pl.duration(days=observe_days)).alias("as_of")
         seen = first.select("customer_id", until)
-    features = customer_features(table, seen).collect(engine="streaming")
+    return customer_features(table, seen).collect(engine="streaming")
+
+
+def from_file(
+    shop: dict[str, list[Line]], model: LtvModel, folder: Path, observe_days: int | None
+) -> pl.DataFrame:
+    """As ``ltv score`` does it, but for the quintile, which is that of the cut points."""
+    features = features_of_file(shop, folder, observe_days)
     scored = score(model, features, prediction_date=AS_OF, model_version="v", quintile_by="cut_points")
     days = features.select("customer_id", pl.col("as_of").alias("prediction_date"))
     return scored.drop("prediction_date").join(days, on="customer_id").select(PREDICTIONS_SCHEMA.names())
@@ -174,3 +180,18 @@ def test_everything_that_a_file_can_hold_is_in_the_made_up_shop() -> None:
     (lines,) = made_up_shop(1).values()
 
     assert set(lines[0]) | {"currency"} == set(FIELDS)
+
+
+def test_reasons_are_those_of_a_file_and_only_for_who_asks(model: LtvModel, tmp_path: Path) -> None:
+    shop = made_up_shop(60)
+    customers = [customer for customer in asked(shop, None) if customer.problem is None]
+    for customer in customers[::2]:
+        customer.reasons = True
+
+    answers = predictions(model, "v", customers)
+
+    expected = reasons_table(model, features_of_file(shop, tmp_path, None))
+    for customer, answer in zip(customers, answers, strict=True):
+        own = expected.filter(pl.col("customer_id") == customer.customer_id)["reason"].to_list()
+        assert answer.get("reasons") == (own if customer.reasons else None)
+        assert predictions(model, "v", [customer]) == [answer]
