@@ -37,6 +37,8 @@ _LOG_HIGH = np.log(_HIGH)
 _RULE = int(np.flatnonzero(MULTIPLES == RULE)[0])
 MARGINS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 """Gains in stated probability for which another multiple than the rule's may be chosen."""
+_SURELY = 0.15
+"""A gain that calibrated probabilities do not mistake: then another multiple is always chosen."""
 _NEVER = 9.0
 _SURENESS = 1.5
 """Standard errors by which a margin's gain on held-out customers must exceed nothing."""
@@ -301,9 +303,9 @@ def _choices(stated: Floats, right: Bools) -> Floats:
 
 
 def _margin(gains: Floats) -> float:
-    """The margin with the greatest sure gain; never another multiple where none has one."""
+    """The margin with the greatest sure gain; one that leaves no doubt where none has one."""
     if not len(gains):
-        return _NEVER
+        return _SURELY
     sure = gains.sum(axis=0) - _SURENESS * np.sqrt((gains**2).sum(axis=0))
     best = int(np.argmax(sure))
-    return MARGINS[best] if sure[best] > 0 else _NEVER
+    return MARGINS[best] if sure[best] > 0 else _SURELY
