@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audience_pipeline.identifiers import CODES, WORDS, ContactPatterns, holds_contact
 
@@ -83,4 +85,9 @@ def test_digits_are_an_id_among_codes(text: str) -> None:
 @pytest.mark.parametrize("patterns", [WORDS, CODES], ids=["words", "codes"])
 @pytest.mark.parametrize("text", NEITHER)
 def test_words_dates_and_ids_are_no_contacts(text: str, patterns: ContactPatterns) -> None:
+    assert not holds_contact(text, patterns)
+
+
+@given(text=st.from_regex(WORDS.harmless, fullmatch=True), patterns=st.sampled_from([WORDS, CODES]))
+def test_what_is_taken_for_harmless_at_once_holds_no_contact(text: str, patterns: ContactPatterns) -> None:
     assert not holds_contact(text, patterns)
