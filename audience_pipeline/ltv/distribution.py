@@ -40,7 +40,7 @@ MARGINS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 _SURELY = 0.15
 """A gain that calibrated probabilities do not mistake: then another multiple is always chosen."""
 _NEVER = 9.0
-_SURENESS = 1.5
+_SURENESS = 2.0
 """Standard errors by which a margin's gain on held-out customers must exceed nothing."""
 _LIKE = 3
 """Groups of customers by their probability of ordering again, within an age."""

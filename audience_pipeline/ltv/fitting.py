@@ -13,6 +13,7 @@ from audience_pipeline.ltv.matrix import Bools, Customers, Encoder, Floats, Ints
 from audience_pipeline.ltv.outlook import KINDS, Expectation, Outlook, OutlookModel, expect
 from audience_pipeline.ltv.purchases import OrderRate, OrderValue, PurchaseModel
 from audience_pipeline.ltv.rows import FOLDS, Rows
+from audience_pipeline.ltv.seasons import Seasons
 from audience_pipeline.ltv.typical import Typical
 
 _WINSORISED_AT = 0.995
@@ -26,6 +27,7 @@ class Base:
 
     customers: Customers
     fold: Ints
+    seasons: Seasons
 
 
 def fit_purchases(base: Base, inside: Bools) -> PurchaseModel:
@@ -37,7 +39,7 @@ def fit_purchases(base: Base, inside: Bools) -> PurchaseModel:
     with threadpool_limits(1, user_api="blas"):
         rate = OrderRate.fit(some.repeats, some.recency, some.age)
         value = OrderValue.fit(some.repeats + 1.0, some.mean)
-    return PurchaseModel(rate, value)
+    return PurchaseModel(rate, value, base.seasons)
 
 
 def fit_outlook(

@@ -45,6 +45,8 @@ class Customers:
     """Net revenue so far by purchase days, minor units, at least 0: what came back counts for nothing."""
     first_year: Floats
     """Net revenue so far within the first year, minor units."""
+    day: Floats
+    """The as-of date, in days since 1970-01-01."""
 
     def __len__(self) -> int:
         return len(self.age)
@@ -53,7 +55,7 @@ class Customers:
         """Some of the rows."""
         return Customers(
             self.numbers[rows], self.levels[rows], self.repeats[rows], self.recency[rows], self.age[rows],
-            self.mean[rows], self.first_year[rows],
+            self.mean[rows], self.first_year[rows], self.day[rows],
         )  # fmt: skip
 
 
@@ -94,7 +96,7 @@ class Encoder:
 
         def floats(name: str) -> Floats:
             # Null becomes NaN all the same.
-            return features[name].cast(pl.Float64).to_numpy()
+            return features[name].to_physical().cast(pl.Float64).to_numpy()
 
         codes = [_codes(features[name], levels) for name, levels in self._numbers.items()]
         return self._customers(features.height, floats, codes)
@@ -128,6 +130,7 @@ class Encoder:
             age=age,
             mean=np.maximum(floats("observed_minor"), 0.0) / days,
             first_year=floats("first_year_minor"),
+            day=floats("first_order") + age,
         )
 
     @cached_property

@@ -51,7 +51,7 @@ class Ordinary:
         amount = pl.col("amount_minor")
         return (
             orders.filter(amount.abs() > self.ceiling_minor)
-            .select("customer_id", "order_date", "order_id", (amount * 0.01).alias("amount"))
+            .select("customer_id", "order_date", "order_id", (amount * 0.01).round(2).alias("amount"))
             .collect(engine="streaming")
             .sort(pl.col("amount").abs(), "customer_id", "order_date", descending=[True, False, False])
         )

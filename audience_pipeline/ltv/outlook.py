@@ -83,7 +83,7 @@ def expect(purchases: PurchaseModel, customers: Customers, days: Floats) -> Expe
     """What the purchase model says of each row in the ``days`` after it."""
     history = (customers.repeats, customers.recency, customers.age)
     return Expectation(
-        orders=purchases.rate.expected(*history, days),
+        orders=purchases.rate.expected(*history, days) * purchases.seasons.ahead(customers.day, days),
         alive=purchases.rate.alive(*history),
         order_value=purchases.value.expected(customers.repeats + 1.0, customers.mean),
     )

@@ -11,11 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.special import gammaln, hyp2f1, logsumexp
 
-Floats = npt.NDArray[np.float64]
+from audience_pipeline.ltv.matrix import Floats
+from audience_pipeline.ltv.seasons import Seasons
 
 _UNIT = 30.0
 """Days in the unit of time of the likelihood: keeps all parameters near 1."""
@@ -45,6 +43,8 @@ class OrderRate:
             recency_days: Days from the first to the last purchase day; 0 without repeats.
             age_days: Days observed since the first purchase; customers of day 0 tell nothing.
         """
+        from scipy.optimize import minimize
+
         rows = np.column_stack([repeats, recency_days, age_days])[age_days > 0]
         if not len(rows):
             return cls(*_STARTS[0])
@@ -79,6 +79,8 @@ class OrderRate:
         Where the hypergeometric function leaves the range of floating point (hundreds of orders), the
         customer's rate times the days that it will be alive for stands in.
         """
+        from scipy.special import hyp2f1
+
         # The formula has a pole at a = 1; its limit is finite and close by on both sides.
         a = self.a if abs(self.a - 1.0) > 1e-3 else 1.001
         future, age = days / _UNIT, age_days / _UNIT
@@ -115,6 +117,9 @@ class OrderValue:
             count: Purchase days of each customer, at least 1.
             mean: Mean net revenue of them in minor units; those of 0 (all came back) are left out.
         """
+        from scipy.optimize import minimize
+        from scipy.special import gammaln
+
         keep = (mean > 0) & (count > 0)
         count, mean = count[keep], mean[keep]
         if not len(mean):
@@ -156,6 +161,8 @@ class PurchaseModel:
 
     rate: OrderRate
     value: OrderValue
+    seasons: Seasons
+    """How much more or less is ordered in the days ahead than on ordinary ones."""
 
     def as_json(self) -> dict[str, Any]:
         """For the model folder."""
@@ -164,7 +171,7 @@ class PurchaseModel:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """The inverse of :meth:`as_json`."""
-        return cls(OrderRate(**data["rate"]), OrderValue(**data["value"]))
+        return cls(OrderRate(**data["rate"]), OrderValue(**data["value"]), Seasons.from_json(data["seasons"]))
 
 
 def robust_ceiling(values: Floats) -> float:
@@ -183,6 +190,8 @@ def robust_ceiling(values: Floats) -> float:
 
 
 def _log_likelihood(parameters: Floats, x: Floats, recency: Floats, age: Floats) -> Floats:
+    from scipy.special import gammaln, logsumexp
+
     r, alpha, a, b = parameters
     common = gammaln(r + x) - gammaln(r) + r * np.log(alpha)
     common = common + gammaln(a + b) + gammaln(b + x) - gammaln(b) - gammaln(a + b + x)

@@ -27,6 +27,7 @@ from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outliers import Ordinary
 from audience_pipeline.ltv.report import Report, build_report
 from audience_pipeline.ltv.rows import FOLDS, Rows, as_they_were, build_rows
+from audience_pipeline.ltv.seasons import Seasons
 from audience_pipeline.ltv.snapshots import (
     AGES,
     HORIZON_DAYS,
@@ -104,7 +105,7 @@ def train(
     rows, encoder = _rows(orders, tamed, giants, first, as_of, activity, horizon, seed)
     tell("looking at everybody today", 0.15)
     features = customer_features(tamed, as_of, activity).collect(engine="streaming").sort("customer_id")
-    base = _base(features, encoder, horizon, seed)
+    base = _base(features, encoder, horizon, Seasons.fit(orders, as_of), seed)
 
     held = hold_out_folds(
         rows, base, encoder, seed=seed, threads=threads,
@@ -174,11 +175,11 @@ def _rows(
     return rows, encoder
 
 
-def _base(features: pl.DataFrame, encoder: Encoder, horizon: Horizon, seed: int) -> Base:
+def _base(features: pl.DataFrame, encoder: Encoder, horizon: Horizon, seasons: Seasons, seed: int) -> Base:
     known = features
     if horizon.fresh_from is not None:
         known = features.filter(pl.col("first_order") >= horizon.fresh_from)
-    return Base(encoder.customers(known), folds(known["customer_id"], FOLDS, seed).to_numpy())
+    return Base(encoder.customers(known), folds(known["customer_id"], FOLDS, seed).to_numpy(), seasons)
 
 
 def _thinned(days: pl.DataFrame, seed: int) -> pl.DataFrame:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta, gamma
 
 from audience_pipeline.ltv.purchases import Floats, OrderRate, OrderValue, PurchaseModel, robust_ceiling
+from audience_pipeline.ltv.seasons import Seasons
 
 WEEK = 7.0
 PUBLISHED = OrderRate(r=0.243, alpha=4.414 * WEEK / 30, a=0.793, b=2.426)
@@ -295,6 +296,6 @@ def test_the_ceiling_is_in_the_currency_of_the_orders(values: list[float], times
 
 
 def test_a_purchase_model_survives_json() -> None:
-    model = PurchaseModel(PUBLISHED, VALUES)
+    model = PurchaseModel(PUBLISHED, VALUES, Seasons())
 
     assert PurchaseModel.from_json(json.loads(json.dumps(model.as_json()))) == model
