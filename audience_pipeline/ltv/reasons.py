@@ -16,6 +16,7 @@ a feature, not what causes what.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from audience_pipeline.ltv.boosters import Boosters
 from audience_pipeline.ltv.calibration import age_bucket
 from audience_pipeline.ltv.matrix import Bools, Customers, Floats
 from audience_pipeline.ltv.outlook import expect
-from audience_pipeline.ltv.phrases import effect_in_words, in_words
+from audience_pipeline.ltv.phrases import Row, effect_in_words, in_words
 from audience_pipeline.ltv.shap import shap_values
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
 from audience_pipeline.ltv.topics import Topic, topics_of
@@ -46,6 +47,9 @@ REASONS_SCHEMA = pl.Schema(
 )
 """One row for each customer and reason. ``effect`` is the relative change of the value still to come: 0.45
 where it is 45 % more than it would be without."""
+
+Reason = tuple[str, str, float]
+"""Topic, sentence and effect."""
 
 _CHUNK = 20_000
 """Rows that are explained at once: bounds memory."""
@@ -70,15 +74,14 @@ class Contributions:
     """The same of each row."""
 
 
-def contributions(model: LtvModel, features: pl.DataFrame) -> Contributions:
+def contributions(model: LtvModel, customers: Customers) -> Contributions:
     """Contributions of each topic to the value still to come of each row, in the order of the rows.
 
     Args:
         model: What predicts.
-        features: As made by ``features.customer_features``.
+        customers: Rows of the model's encoder.
     """
     outlook = model.outlook
-    customers = outlook.encoder.customers(features)
     first = customers.age < LAST_AGE
     days = np.where(first, LAST_AGE - customers.age, float(HORIZON_DAYS))
     expected = expect(outlook.purchases, customers, days)
@@ -116,18 +119,25 @@ def reasons_table(
         :data:`REASONS_SCHEMA`. For customers whose first year is over they are those of
         ``next_12m_value``, for others those of what remains of the first year.
     """
-    parts = [features.slice(begin, _CHUNK) for begin in range(0, features.height, _CHUNK)]
-    with ThreadPoolExecutor(max(1, threads)) as pool:
-        tables = list(pool.map(lambda part: _told(model, part, count), parts))
-    return pl.concat([REASONS_SCHEMA.to_frame(), *tables])
+    tables = [REASONS_SCHEMA.to_frame()]
+    for part, found in _in_parts(model, features, count, threads):
+        rows = [
+            (customer, rank, *reason)
+            for customer, reasons in zip(part["customer_id"], found, strict=True)
+            for rank, reason in enumerate(reasons, 1)
+        ]
+        tables.append(pl.DataFrame(rows, schema=REASONS_SCHEMA, orient="row"))
+    return pl.concat(tables)
 
 
 def reasons(model: LtvModel, features: pl.DataFrame, count: int = 3) -> pl.Series:
     """The same as a list of sentences for each row; empty where nothing sets the customer apart."""
-    rows = features.with_columns(pl.int_range(pl.len()).cast(pl.String).alias("customer_id"))
-    found = reasons_table(model, rows, count).group_by("customer_id", maintain_order=True).agg("reason")
-    lists = rows.select("customer_id").join(found, on="customer_id", how="left", maintain_order="left")
-    return lists["reason"].fill_null([]).alias("reasons")
+    lists = [
+        [sentence for _, sentence, _ in row]
+        for _, found in _in_parts(model, features, count, 1)
+        for row in found
+    ]
+    return pl.Series("reasons", lists, dtype=pl.List(pl.String))
 
 
 def frequent_topics(table: pl.DataFrame, predictions: pl.DataFrame, most: int = 3) -> pl.DataFrame:
@@ -157,18 +167,42 @@ def frequent_topics(table: pl.DataFrame, predictions: pl.DataFrame, most: int = 
     )
 
 
-def _told(model: LtvModel, features: pl.DataFrame, count: int) -> pl.DataFrame:
-    found = contributions(model, features)
+def _in_parts(
+    model: LtvModel, features: pl.DataFrame, count: int, threads: int
+) -> Iterator[tuple[pl.DataFrame, list[list[Reason]]]]:
+    def explained(part: pl.DataFrame) -> list[list[Reason]]:
+        return told(model, model.outlook.encoder.customers(part), part.iter_rows(named=True), count)
+
+    parts = [features.slice(begin, _CHUNK) for begin in range(0, features.height, _CHUNK)]
+    if threads <= 1 or len(parts) <= 1:
+        yield from ((part, explained(part)) for part in parts)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        yield from zip(parts, pool.map(explained, parts), strict=True)
+
+
+def told(model: LtvModel, customers: Customers, rows: Iterable[Row], count: int = 3) -> list[list[Reason]]:
+    """The greatest reasons of each row.
+
+    Args:
+        model: What predicts.
+        customers: Rows of the model's encoder.
+        rows: The same as features.
+        count: The most reasons of a row.
+    """
+    found = contributions(model, customers)
     order = np.argsort(-np.abs(found.by_topic), axis=1, kind="stable")[:, :count].tolist()
     effects = np.expm1(found.by_topic).tolist()
-    rows: list[tuple[str, int, str, str, float]] = []
-    for number, row in enumerate(features.iter_rows(named=True)):
-        chosen = [place for place in order[number] if abs(effects[number][place]) >= _LEAST_EFFECT]
-        for rank, place in enumerate(chosen, 1):
-            topic, effect = found.topics[place].name, round(effects[number][place], _DIGITS)
-            said = in_words(topic, found.loudest[number][place], row)
-            rows.append((row["customer_id"], rank, topic, f"{said}: {effect_in_words(effect)}", effect))
-    return pl.DataFrame(rows, schema=REASONS_SCHEMA, orient="row")
+    chosen = []
+    for number, row in enumerate(rows):
+        reasons: list[Reason] = []
+        for place in order[number]:
+            if abs(effects[number][place]) >= _LEAST_EFFECT:
+                topic, effect = found.topics[place].name, round(effects[number][place], _DIGITS)
+                said = in_words(topic, found.loudest[number][place], row)
+                reasons.append((topic, f"{said}: {effect_in_words(effect)}", effect))
+        chosen.append(reasons)
+    return chosen
 
 
 def _trust(model: LtvModel, customers: Customers, first: Bools) -> Floats:

@@ -47,7 +47,7 @@ def test_contributions_add_up_to_the_forecast_beside_that_of_a_typical_customer(
     outlook = model.outlook.predict(customers, days)
     purchase = weights[0]
 
-    found = contributions(model, features)
+    found = contributions(model, customers)
 
     blended = purchase * np.log(outlook.purchase + 1) + (1 - purchase) * np.log(outlook.money)
     assert found.forecast == pytest.approx(blended, abs=1e-9)
@@ -57,7 +57,7 @@ def test_contributions_add_up_to_the_forecast_beside_that_of_a_typical_customer(
 def test_customers_of_the_same_age_are_compared_with_the_same_typical_one(
     model: LtvModel, features: pl.DataFrame
 ) -> None:
-    found = contributions(model, features)
+    found = contributions(model, model.outlook.encoder.customers(features))
     same = features.select("age_days").with_columns(pl.Series("reference", found.reference))
 
     spread = same.group_by("age_days").agg(pl.col("reference").max() - pl.col("reference").min())

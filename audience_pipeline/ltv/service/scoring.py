@@ -12,6 +12,7 @@ from audience_pipeline.features.columns import Texts, feature_frame
 from audience_pipeline.features.customer_features import few_customers_features
 from audience_pipeline.ltv.model import LtvModel, confidence_of
 from audience_pipeline.ltv.quintiles import of_one
+from audience_pipeline.ltv.reasons import told
 from audience_pipeline.ltv.scoring import PREDICTIONS_SCHEMA
 from audience_pipeline.ltv.service.lines import EPOCH, orders_of
 from audience_pipeline.ltv.service.requests import Customer
@@ -32,7 +33,8 @@ def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) ->
     """
     days = np.array([customer.as_of.toordinal() - EPOCH for customer in customers])
     features = few_customers_features(orders_of(customers), days)
-    values = model.values(model.outlook.encoder.few_customers(features, len(customers)))
+    encoded = model.outlook.encoder.few_customers(features, len(customers))
+    values = model.values(encoded)
     age, observed = features["age_days"], features["observed_minor"]
     assert not isinstance(age, Texts)  # noqa: S101 - both are numbers
     assert not isinstance(observed, Texts)  # noqa: S101
@@ -49,16 +51,9 @@ def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) ->
     answers: list[dict[str, Any]] = [
         dict(zip(_NAMES, row, strict=True)) for row in zip(*(columns[name] for name in _NAMES), strict=True)
     ]
-    if any(customer.reasons for customer in customers):
-        _add_reasons(
-            model, customers, feature_frame(pl.Series(columns["customer_id"]), days, features), answers
-        )
-    return answers
-
-
-def _add_reasons(
-    model: LtvModel, customers: Sequence[Customer], features: pl.DataFrame, answers: list[dict[str, Any]]
-) -> None:
     asked = [number for number, customer in enumerate(customers) if customer.reasons]
-    for number, reasons in zip(asked, model.reasons(features[asked]).to_list(), strict=True):
-        answers[number]["reasons"] = reasons
+    if asked:
+        rows = feature_frame(pl.Series(columns["customer_id"]), days, features)[asked].iter_rows(named=True)
+        for number, reasons in zip(asked, told(model, encoded.take(np.array(asked)), rows), strict=True):
+            answers[number]["reasons"] = [sentence for _, sentence, _ in reasons]
+    return answers
