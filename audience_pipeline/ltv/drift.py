@@ -215,7 +215,8 @@ def _binned(values: pl.Series) -> tuple[tuple[float, ...], tuple[str, ...]]:
     if not len(known):
         return (), ()
     inner = np.quantile(known, np.arange(1, _BINS) / _BINS, method="inverted_cdf")
-    return tuple(float(edge) for edge in np.unique(inner)), ()
+    # Digits beyond these say nothing of a bin, and could be taken for a phone number.
+    return tuple(sorted({float(f"{edge:.6g}") for edge in inner.tolist()})), ()
 
 
 def _bin(values: pl.Series, edges: tuple[float, ...], levels: tuple[str, ...]) -> Ints:

@@ -61,7 +61,9 @@ def score(run: Run, shop: Path, output: str, *more: str) -> pl.DataFrame:
 def test_training_prints_the_report_and_keeps_it_beside_the_model(shop: Path) -> None:
     printed = json.loads((shop / "said.json").read_text())
 
+    outliers = printed.pop("outliers")
     assert printed == json.loads((shop / "model" / "report.json").read_text())
+    assert len(outliers) == printed["summary"]["outliers"]
     assert printed["summary"]["as_of"] == "2026-09-30"
     assert {row["forecast"] for row in printed["metrics"]} > {"predicted_ltv", "likely_ltv"}
     page = (shop / "model" / "report.html").read_text()
