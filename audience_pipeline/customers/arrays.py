@@ -102,7 +102,17 @@ def starts(*columns: npt.NDArray[Any]) -> Ints:
     changed = columns[0][1:] != columns[0][:-1]
     for column in columns[1:]:
         changed |= column[1:] != column[:-1]
-    found: Ints = np.flatnonzero(np.concatenate([[True], changed]))
+    found = np.empty(np.count_nonzero(changed) + 1, dtype=np.int64)
+    found[0] = 0
+    np.add(changed.nonzero()[0], 1, out=found[1:])
+    return found
+
+
+def lengths(begins: Ints, rows: int) -> Ints:
+    """Lengths of the runs that begin at some positions, of so many rows altogether."""
+    found = np.empty(len(begins), dtype=np.int64)
+    np.subtract(begins[1:], begins[:-1], out=found[:-1])
+    found[-1:] = rows - begins[-1:]
     return found
 
 
@@ -131,8 +141,8 @@ def first_of_greatest(place: Ints, weight: Ints, begins: Ints) -> Ints:
     """Of each run the place with the greatest weight, of several the first; :data:`NONE` where all are."""
     known = place >= 0
     weight = np.where(known, weight, NONE)
-    count = np.diff(np.append(begins, len(place)))
-    chosen = known & (weight == np.repeat(by_runs(np.maximum, weight, begins), count))
+    most = np.repeat(by_runs(np.maximum, weight, begins), lengths(begins, len(place)))
+    chosen = known & (weight == most)
     least = by_runs(np.minimum, np.where(chosen, place, ABOVE), begins)
     return np.where(least < ABOVE, least, NONE)
 

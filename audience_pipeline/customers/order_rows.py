@@ -13,6 +13,7 @@ from audience_pipeline.customers.arrays import (
     Ints,
     by_runs,
     first_of_greatest,
+    lengths,
     ordered,
     running,
     starts,
@@ -107,7 +108,7 @@ def order_rows(lines: Lines) -> OrderRows:
     return OrderRows(
         line=order[begins],
         amount=by_runs(np.add, amount, begins),
-        lines=np.diff(begins, append=len(order)),
+        lines=lengths(begins, len(order)),
         hour=least(lines.hour),
         channel=least(np.where(lines.channel < 0, ABOVE, lines.channel)),
         top_category=first_of_greatest(place, np.abs(by_runs(np.add, amount, parts)), begin_parts),
@@ -124,13 +125,13 @@ def _before_first_order(customer: Ints, day: Ints, is_return: Ints) -> npt.NDArr
     """Of lines sorted by customer, those of returns before any order."""
     begins = starts(customer)
     first = by_runs(np.minimum, np.where(is_return, ABOVE, day), begins)
-    before: npt.NDArray[np.bool_] = day < np.repeat(first, np.diff(begins, append=len(customer)))
+    before: npt.NDArray[np.bool_] = day < np.repeat(first, lengths(begins, len(customer)))
     return before
 
 
 def _order_numbers(lines: Lines, order: Ints, keys: list[Ints]) -> Ints:
     """Numbers that tell the orders of one customer, day and kind apart, for sorted lines."""
-    count = np.diff(starts(*keys), append=len(order))
+    count = lengths(starts(*keys), len(order))
     number = np.zeros(len(order), dtype=np.int64)
     several = np.flatnonzero(np.repeat(count > 1, count))
     if len(several):

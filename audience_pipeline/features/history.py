@@ -14,6 +14,7 @@ from audience_pipeline.customers.arrays import (
     by_runs,
     first_of_greatest,
     greatest,
+    lengths,
     ordered,
     running,
     starts,
@@ -215,7 +216,7 @@ def _whole_orders(table: Orders, order: Ints, customer: Ints, amount: Ints) -> t
         together = ordered(customer[alike], ids)
         first = starts(customer[alike][together], ids[together])
         rows = alike[together]
-        count = np.diff(first, append=len(rows))
+        count = lengths(first, len(rows))
         total = np.cumsum(amount[rows])
         begun[rows] = np.repeat(rows[first], count)
         value[rows] = total - np.repeat(total[first] - amount[rows[first]], count)
@@ -249,7 +250,7 @@ def _categories(table: Orders, order: Ints, customer: Ints, counts: Ints, begins
     together = ordered(who, place)
     first = starts(who[together], place[together])
     times = np.empty(len(rows), dtype=np.int64)
-    times[together] = rows - np.repeat(first, np.diff(first, append=len(rows))) + 1
+    times[together] = rows - np.repeat(first, lengths(first, len(rows))) + 1
     return Categories(
         names=names,
         begins=np.append(ends[begins], len(rows)),
