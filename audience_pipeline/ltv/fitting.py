@@ -85,7 +85,8 @@ def fit_outlook(
         kind: Boosters(tuple(tree for tree in grown[first : first + bags] if tree is not None))
         for kind, first in zip(KINDS, range(0, 3 * bags, bags), strict=True)
     }
-    typical = Typical.fit(expected, some.days, some.age, some.first_window)
+    season = purchases.seasons.ahead(customers.day, some.days)
+    typical = Typical.fit(expected, some.days, some.age, some.first_window, season)
     longest = float(rows.days.max())
     return OutlookModel(purchases, encoder, smear=1.0, longest=longest, typical=typical, **trees)
 

@@ -4,8 +4,8 @@ What is explained is the value still to come as the purchase model and the Tweed
 first year as long as it lasts, then of the next twelve months (``next_12m_value``). The logarithm of that
 forecast is a sum, so that each part multiplies the value by a factor:
 
-* how much more or less than of a typical customer of the same age the purchase model expects, in orders and
-  in the value of an order;
+* how much more or less than of a typical customer of the same age the purchase model expects, in orders, in
+  the value of an order, and of the time of the year;
 * the SHAP values of the trees (Lundberg and others 2020, "From local explanations to global understanding
   with explainable AI for trees", Nature Machine Intelligence 2; LightGBM's own), times the trust in trees.
 
@@ -100,7 +100,9 @@ def contributions(model: LtvModel, customers: Customers) -> Contributions:
     value = np.log(expected.order_value + 1.0) - usual_value
     usual, _ = outlook.typical.money(customers.age, days, first)
     columns[:, outlook.names.index("expected_order_value")] += value
-    columns[:, outlook.names.index("expected_orders")] += expected.money_start - usual - value
+    season = np.log(outlook.purchases.seasons.ahead(customers.day, days))
+    columns[:, outlook.names.index("as_of_month_sin")] += season
+    columns[:, outlook.names.index("expected_orders")] += expected.money_start - usual - value - season
     return _grouped(outlook.names, columns, customers.repeats == 0, reference, forecast)
 
 

@@ -21,7 +21,7 @@ _LEAST_ORDERS = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Typical:
-    """Medians, over the training rows, of what the purchase model expects.
+    """Medians, over the training rows, of what the purchase model expects at an ordinary time of the year.
 
     The rest of the first year has a median for each age, as customers become rarer buyers and windows
     shorter; the next year has one for the whole base.
@@ -38,7 +38,9 @@ class Typical:
     next_order_value: float
 
     @classmethod
-    def fit(cls, expected: Expectation, days: Floats, age: Floats, first_window: Bools) -> Self:
+    def fit(
+        cls, expected: Expectation, days: Floats, age: Floats, first_window: Bools, season: Floats
+    ) -> Self:
         """Learn from training rows.
 
         Args:
@@ -46,13 +48,15 @@ class Typical:
             days: Length of the windows.
             age: Days since the first order.
             first_window: Whether the window is the rest of the first year.
+            season: How much more or less is ordered in the windows than at an ordinary time of the year.
 
         Raises:
             ValueError: There are no rows.
         """
         if not len(days):
             raise ValueError("a typical customer needs training rows; there are none")
-        daily, value = _logs(expected, days)
+        orders = np.maximum(expected.orders / season, _LEAST_ORDERS)
+        daily, value = np.log(orders) - np.log(np.maximum(days, 1.0)), np.log(expected.order_value + 1.0)
         bucket = age_bucket(age)
         young = [first_window & (bucket == number) for number in range(AGE_BUCKETS)]
         knots = [rows for rows in young if rows.any()] or [np.ones(len(days), dtype=bool)]
@@ -96,8 +100,3 @@ class Typical:
             next_daily_orders=data["next_daily_orders"],
             next_order_value=data["next_order_value"],
         )
-
-
-def _logs(expected: Expectation, days: Floats) -> tuple[Floats, Floats]:
-    daily: Floats = np.log(np.maximum(expected.orders, _LEAST_ORDERS)) - np.log(np.maximum(days, 1.0))
-    return daily, np.log(expected.order_value + 1.0)

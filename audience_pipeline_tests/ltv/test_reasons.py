@@ -11,11 +11,14 @@ from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outlook import Weights
 from audience_pipeline.ltv.phrases import effect_in_words
 from audience_pipeline.ltv.reasons import REASONS_SCHEMA, contributions, frequent_topics, reasons_table
+from audience_pipeline.ltv.seasons import Seasons
 from audience_pipeline.ltv.snapshots import LAST_AGE
 from audience_pipeline.ltv.training import Trained
 
 BELIEVED: Weights = (0.4, 0.3, 0.3)
 DISBELIEVED: Weights = (1.0, 0.0, 0.0)
+OF_PURCHASES = {"orders", "order value", "season now"}
+"""What the purchase model knows."""
 
 
 def trusting(model: LtvModel, first_year: Weights, next_12m: Weights) -> LtvModel:
@@ -73,7 +76,7 @@ def test_trees_that_are_not_trusted_give_no_reasons(trained: Trained, features: 
     told = reasons_table(only_later, features.filter(young), 20)
     later = reasons_table(only_later, features.filter(~young), 20)
 
-    assert set(told["topic"]) == {"orders", "order value"}
+    assert set(told["topic"]) == OF_PURCHASES
     assert later["topic"].n_unique() > 4, "after the first year the next twelve months are explained"
 
 
@@ -151,10 +154,35 @@ def test_a_stored_model_tells_the_same(
     assert reasons_table(LtvModel.load(tmp_path / "model"), features).equals(table)
 
 
+def test_the_time_of_the_year_is_a_reason_of_its_own(trained: Trained, features: pl.DataFrame) -> None:
+    """Twice as much is ordered from April to June, which is all that remains of the oldest first years."""
+    model = trusting(trained.model, DISBELIEVED, DISBELIEVED)
+    spring = Seasons((0.9, 0.9, 0.9, 2.0, 2.0, 2.0, *[0.55] * 6))
+    ending = features.filter(pl.col("age_days").is_between(280, 330))
+
+    def of(seasons: Seasons) -> LtvModel:
+        purchases = replace(model.outlook.purchases, seasons=seasons)
+        return replace(model, outlook=replace(model.outlook, purchases=purchases))
+
+    told = reasons_table(of(spring), ending, 9).filter(pl.col("topic") == "season now")
+    plain, sold = (
+        contributions(one, model.outlook.encoder.customers(ending)) for one in (of(Seasons()), of(spring))
+    )
+
+    assert told.height == ending.height > 20
+    assert told["effect"].to_list() == pytest.approx([1.0] * told.height, abs=0.02)
+    assert set(told["reason"].str.head(33)) == {"the time of the year is March: +1"}
+    place = [topic.name for topic in sold.topics].index("season now")
+    others = np.arange(len(sold.topics)) != place
+    some = plain.forecast > np.log(100)  # of less, the cent that is added to all takes a part
+    assert some.sum() > 20
+    assert sold.by_topic[some][:, others] == pytest.approx(plain.by_topic[some][:, others], abs=0.02)
+
+
 def test_trees_that_learnt_nothing_are_silent(model: LtvModel, features: pl.DataFrame) -> None:
     bare = replace(model.outlook, money=replace(model.outlook.money, boosters=()))
 
-    assert set(reasons_table(replace(model, outlook=bare), features)["topic"]) == {"orders", "order value"}
+    assert set(reasons_table(replace(model, outlook=bare), features)["topic"]) == OF_PURCHASES
 
 
 def test_the_most_frequent_topics_are_shares_of_a_quintile() -> None:

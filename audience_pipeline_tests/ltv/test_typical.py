@@ -26,7 +26,7 @@ def fitted(rows: int = 301, giant: float = 0.0) -> tuple[Typical, Expectation]:
     days = np.where(age < LAST_AGE, LAST_AGE - age, 365.0)
     expected = expectation(days * draw.gamma(2, 0.003, 3 * rows), np.exp(draw.normal(8, 0.5, 3 * rows)))
     expected.orders[:10] += giant
-    return Typical.fit(expected, days, age, age < LAST_AGE), expected
+    return Typical.fit(expected, days, age, age < LAST_AGE, np.ones(len(age))), expected
 
 
 def test_half_of_the_customers_are_above_the_typical_one() -> None:
@@ -60,6 +60,15 @@ def test_less_is_left_of_the_first_year_the_older_a_customer_is(one: float, othe
     assert money[0] >= money[1]
 
 
+def test_a_typical_customer_lives_at_an_ordinary_time_of_the_year() -> None:
+    age, days, season = np.array([10.0] * 5), np.full(5, 100.0), np.array([0.5, 1.0, 2.0, 1.0, 4.0])
+    expected = expectation(0.3 * season, np.full(5, 2000.0))
+
+    typical = Typical.fit(expected, days, age, np.ones(5, dtype=bool), season)
+
+    assert np.exp(typical.daily_orders[0]) == pytest.approx(0.003)
+
+
 def test_after_the_first_year_everybody_is_compared_with_the_same() -> None:
     typical, expected = fitted()
     ages = np.array([364.0, 700.0, 3000.0])
@@ -75,7 +84,7 @@ def test_one_kind_of_window_stands_in_where_the_other_is_missing(first: bool) ->
     age, days = np.array([10.0, 12.0]), np.array([100.0, 100.0])
     expected = expectation(np.array([0.5, 0.5]), np.array([2000.0, 2000.0]))
 
-    typical = Typical.fit(expected, days, age, np.full(2, first))
+    typical = Typical.fit(expected, days, age, np.full(2, first), np.ones(2))
     found = [typical.money(age, days, np.full(2, window))[0][0] for window in (True, False)]
 
     assert found == pytest.approx([np.log(0.5 * 2001 + 1)] * 2)
@@ -84,7 +93,7 @@ def test_one_kind_of_window_stands_in_where_the_other_is_missing(first: bool) ->
 def test_without_rows_nobody_is_typical() -> None:
     nothing = np.array([])
     with pytest.raises(ValueError, match="training rows"):
-        Typical.fit(expectation(nothing, nothing), nothing, nothing, np.array([], dtype=bool))
+        Typical.fit(expectation(nothing, nothing), nothing, nothing, np.array([], dtype=bool), nothing)
 
 
 def test_it_is_stored_to_the_last_digit() -> None:
