@@ -158,20 +158,6 @@ class Distribution:
         return cls(residuals, Odds.from_json(data["odds"]), tuple(data["margins"]))
 
 
-def held_out(
-    prospects: Prospects, remaining: Floats, ordered: Bools, fold: Ints
-) -> Forecast:  # fmt: skip
-    """Each fold's forecast from a distribution fitted on the other folds."""
-    columns = {name: np.zeros(len(fold)) for name in ("likely", "p10", "p90", "within_30")}
-    for number in np.unique(fold):
-        out = fold == number
-        fitted = Distribution.fit(prospects.take(~out), remaining[~out], ordered[~out], fold[~out])
-        forecast = fitted.predict(prospects.take(out))
-        for name, values in columns.items():
-            values[out] = getattr(forecast, name)
-    return Forecast(**columns)
-
-
 def _fit(prospects: Prospects, remaining: Floats, ordered: Bools) -> list[Residuals]:
     lost = np.clip(remaining / np.maximum(prospects.observed, 1.0), -1.0, 0.0)
     fitted = []

@@ -78,6 +78,16 @@ def test_a_level_keeps_the_order_of_predictions(
     assert (np.diff(found) >= -1e-9 * found[1:]).all()
 
 
+def test_forecasts_that_are_upside_down_keep_their_order() -> None:
+    """The order is what trees and purchase model agreed on; a level says how much, and not who."""
+    expected = np.sort(np.random.default_rng(7).lognormal(6, 0.3, 8000))
+
+    found = Level.fit(expected, expected[::-1] ** 2).applied(expected)
+
+    assert (np.diff(found) > 0).all()
+    assert found.sum() == pytest.approx((expected**2).sum(), rel=0.001)
+
+
 def test_one_giant_label_does_not_raise_everybody() -> None:
     expected, actual = spending()
     giant = actual.copy()

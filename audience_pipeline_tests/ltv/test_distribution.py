@@ -15,9 +15,9 @@ from audience_pipeline.ltv.distribution import (
     RULE,
     Distribution,
     Prospects,
-    Residuals,
 )
 from audience_pipeline.ltv.matrix import Bools, Floats, Ints
+from audience_pipeline.ltv.tables import Residuals
 
 AS_STATED = Odds((0.0,) * AGE_BUCKETS, (1.0,) * AGE_BUCKETS)
 SPREAD = 0.5

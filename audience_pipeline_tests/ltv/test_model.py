@@ -20,7 +20,7 @@ from audience_pipeline.ltv.training import Trained
 AS_OF = date(2025, 3, 31)
 MONEY = ("predicted_ltv", "likely_ltv", "ltv_p10", "ltv_p90", "next_12m_value")
 CATEGORIES = [feature.name for feature in MODEL_FEATURES if feature.unit == "category"]
-NEEDED = {"age_days", "observed_minor", "first_year_minor", "purchase_days", "recency_days"}
+NEEDED = {"first_order", "age_days", "observed_minor", "first_year_minor", "purchase_days", "recency_days"}
 """Features that every customer has."""
 
 
