@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from audience_pipeline.ltv.boosters import Boosters
 from audience_pipeline.ltv.matrix import Floats, Ints
 
 _FEW = 300
@@ -32,12 +33,15 @@ def shap_values(booster: Any, matrix: Floats) -> Floats:
     total = np.zeros((len(matrix), matrix.shape[1] + 1))
     columns = np.asfortranarray(matrix)
     missing = np.asfortranarray(np.isnan(matrix))
-    trees = list(_trees(booster))
+    text = booster.model_to_string(num_iteration=-1)
+    trees = list(_trees(text))
     if any(2 * len(features) > _MOST_BITS for features, _ in trees):
         return _asked(booster, matrix)
+    # A booster keeps in itself which trees it is asked for: other threads would be answered by those alone.
+    (own,) = Boosters.from_texts([text]).boosters
     for number, (features, thresholds) in enumerate(trees):
         chosen, kind = _kinds(columns, missing, features, thresholds)
-        values = _asked(booster, matrix[chosen], start_iteration=number, num_iteration=1)
+        values = _asked(own, matrix[chosen], start_iteration=number, num_iteration=1)
         for place in [*np.unique(features).tolist(), -1]:
             total[:, place] += values[kind, place]
     return total
@@ -48,10 +52,10 @@ def _asked(booster: Any, matrix: Floats, **more: int) -> Floats:
     return values
 
 
-def _trees(booster: Any) -> Iterator[tuple[Ints, Floats]]:
-    """Features and thresholds of each tree's splits."""
-    for text in booster.model_to_string(num_iteration=-1).split("\nTree=")[1:]:
-        found = _SPLITS.search(text)
+def _trees(text: str) -> Iterator[tuple[Ints, Floats]]:
+    """Features and thresholds of each tree's splits, from LightGBM's text."""
+    for tree in text.split("\nTree=")[1:]:
+        found = _SPLITS.search(tree)
         features, thresholds = found.groups() if found else ("", "")
         yield np.array(features.split(), dtype=np.int64), np.array(thresholds.split(), dtype=np.float64)
 

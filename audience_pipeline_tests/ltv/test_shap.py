@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import lightgbm
@@ -41,6 +42,23 @@ def test_shap_values_are_those_of_lightgbm(seed: int, rows: int) -> None:
 
     assert found == pytest.approx(BOOSTER.predict(matrix, pred_contrib=True), abs=1e-12)
     assert found.sum(axis=1) == pytest.approx(BOOSTER.predict(matrix, raw_score=True), abs=1e-12)
+
+
+def test_who_predicts_with_the_same_booster_meanwhile_is_answered_by_all_its_trees() -> None:
+    matrix = make_matrix(7, 10_000)
+    scores = BOOSTER.predict(matrix, raw_score=True)
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [
+            (
+                pool.submit(shap_values, BOOSTER, matrix),
+                pool.submit(BOOSTER.predict, matrix, raw_score=True, num_threads=1),
+            )
+            for _ in range(30)
+        ]
+
+    assert all(np.array_equal(predicted.result(), scores) for _, predicted in asked)
+    assert all(shap.result().sum(axis=1) == pytest.approx(scores, abs=1e-12) for shap, _ in asked)
 
 
 @pytest.mark.parametrize(
