@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -54,6 +55,27 @@ def test_a_base_scored_in_parts_is_the_base_scored_at_once(
     assert score_in_parts(trained.model, [], as_of=AS_OF, model_version="3").schema == PREDICTIONS_SCHEMA
 
 
+def test_quintiles_of_a_base_in_parts_are_fifths_of_that_base_and_not_of_the_one_trained_on(
+    trained: Trained, shop_orders: pl.DataFrame
+) -> None:
+    base = score(
+        trained.model,
+        customer_features(shop_orders.lazy(), AS_OF),
+        prediction_date=AS_OF,
+        model_version="3",
+    )
+    best = shop_orders.join(base.filter(pl.col("ltv_quintile") <= 2), on="customer_id", how="semi")
+    part = pl.col("customer_id").hash() % 2
+
+    found = score_in_parts(
+        trained.model, [best.filter(part == number) for number in range(2)], as_of=AS_OF, model_version="3"
+    )
+
+    sizes = found.group_by("ltv_quintile").len().sort("ltv_quintile")
+    assert sizes["ltv_quintile"].to_list() == [1, 2, 3, 4, 5]
+    assert sizes["len"].max() - sizes["len"].min() <= 1  # type: ignore[operator]
+
+
 def test_each_customer_can_be_scored_as_it_stood_some_days_after_its_first_order(
     trained: Trained, shop_orders: pl.DataFrame
 ) -> None:
@@ -71,6 +93,33 @@ def test_each_customer_can_be_scored_as_it_stood_some_days_after_its_first_order
     assert set(found["age_days"]) == {30}
     assert found["prediction_date"].n_unique() > 30
     assert told == [found.height] == [shop_orders["customer_id"].n_unique()]
+
+
+def test_what_comes_after_the_observed_days_is_not_looked_at(
+    trained: Trained, shop_orders: pl.DataFrame
+) -> None:
+    first = pl.col("order_date").filter(pl.col("kind") == "order").min().over("customer_id")
+    seen = shop_orders.filter(pl.col("order_date") <= first + pl.duration(days=30))
+
+    whole, short = (
+        score_in_parts(trained.model, [orders], as_of=AS_OF, model_version="3", observe_days=30)
+        for orders in (shop_orders, seen)
+    )
+
+    assert seen.height < 0.9 * shop_orders.height
+    assert short.equals(whole)
+
+
+def test_rows_after_the_last_day_are_not_looked_at(trained: Trained, shop_orders: pl.DataFrame) -> None:
+    day = date(2024, 6, 30)
+    past = shop_orders.filter(pl.col("order_date") <= day)
+
+    whole, short = (
+        score_in_parts(trained.model, [orders], as_of=day, model_version="3")
+        for orders in (shop_orders, past)
+    )
+
+    assert short.equals(whole)
 
 
 def test_nobody_can_be_scored_too(trained: Trained, shop_orders: pl.DataFrame) -> None:
@@ -101,6 +150,12 @@ def test_equal_values_are_ranked_by_customer() -> None:
     assert ranked(table).to_list() == [5, 2, 4, 1, 3]
 
 
+def test_quintiles_that_are_there_already_do_not_stay() -> None:
+    table = pl.DataFrame({"customer_id": list("abcde"), "predicted_ltv": [1.0, 2.0, 3.0, 4.0, 5.0]})
+
+    assert ranked(table.with_columns(pl.lit(1).alias("ltv_quintile"))).to_list() == [5, 4, 3, 2, 1]
+
+
 def test_a_customer_without_prediction_has_no_quintile() -> None:
     table = pl.DataFrame({"customer_id": ["a", "b"], "predicted_ltv": [None, 3.0]})
 
@@ -115,7 +170,7 @@ def test_quintiles_part_the_base_evenly_and_by_value(values: list[float]) -> Non
     found = table.with_columns(ranked(table).alias("q")).sort(["predicted_ltv"], descending=True)
 
     sizes = found["q"].value_counts()["count"]
-    assert sizes.max() - sizes.min() <= 1
+    assert np.ptp(sizes.to_numpy()) <= 1
     edges = found.group_by("q").agg(
         pl.col("predicted_ltv").min().alias("low"), pl.col("predicted_ltv").max().alias("high")
     )
