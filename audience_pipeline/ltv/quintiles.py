@@ -11,7 +11,8 @@ def ranked(predictions: pl.DataFrame) -> pl.Series:
     """The quintile of each row by its rank in the whole table.
 
     Args:
-        predictions: ``customer_id, predicted_ltv``; equal values are ranked by ``customer_id``.
+        predictions: ``customer_id, predicted_ltv``; equal values are ranked by ``customer_id``. Quintiles
+            that it may hold already are not looked at.
 
     Returns:
         ``ltv_quintile`` in the order of the rows; null where ``predicted_ltv`` is null.
@@ -19,10 +20,10 @@ def ranked(predictions: pl.DataFrame) -> pl.Series:
     order = pl.struct(-pl.col("predicted_ltv"), "customer_id").rank("ordinal").cast(pl.Int64)
     known = pl.col("predicted_ltv").is_not_null()
     quintile = (order.filter(known).sub(1) * QUINTILES).floordiv(known.sum()) + 1
-    positions = predictions.with_row_index("position").filter(known)
-    numbered = positions.select("position", quintile.alias("ltv_quintile"))
+    rows = predictions.select("customer_id", "predicted_ltv").with_row_index("position")
+    numbered = rows.filter(known).select("position", quintile.alias("ltv_quintile"))
     return (
-        predictions.with_row_index("position")
+        rows.select("position")
         .join(numbered, on="position", how="left", maintain_order="left")["ltv_quintile"]
         .cast(pl.Int64)
     )
