@@ -15,7 +15,10 @@ import polars as pl
 import audience_pipeline
 from audience_pipeline.ltv.training import RECIPE
 
-_CODE = ("customers/orders.py", "features", "ltv")
+_CODE = (
+    "customers/arrays.py", "customers/order_rows.py", "customers/orders.py", "customers/parts.py", "features",
+    "ltv",
+)  # fmt: skip
 _DECIDES_NOTHING = (
     "backtest", "batching", "challenge", "charts", "comparison", "drift", "evaluation", "expectations",
     "files", "holdout", "html", "importances", "intervals", "measured", "paired", "phrases", "reasons",
