@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -40,19 +41,52 @@ def change(both: pl.DataFrame, name: str) -> tuple[float, float, float]:
     return float(np.median(moved)), float(np.quantile(moved, 0.99)), float(moved.max())
 
 
-@pytest.mark.parametrize("as_new", [False, True], ids=["of existing customers", "of new customers"])
+@dataclass(frozen=True)
+class Bent:
+    """A shop with ten giant orders, and what was learnt from it."""
+
+    orders: pl.DataFrame
+    giants: pl.DataFrame
+    trained: Trained
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["of existing customers", "of new customers"])
+def bent(request: pytest.FixtureRequest, shop_orders: pl.DataFrame) -> Bent:
+    orders, giants = planted(shop_orders, 1000, as_new=request.param)
+    return Bent(orders, giants, train(orders.lazy(), AS_OF))
+
+
+def test_nothing_that_is_expected_of_others_depends_on_how_great_a_giant_order_is(bent: Bent) -> None:
+    typical = Ordinary.of(bent.orders.lazy()).typical_minor
+    is_giant = pl.col("order_id").is_in(bent.giants["order_id"].implode())
+    usual = bent.orders.with_columns(
+        pl.when(is_giant).then(typical).otherwise("amount_minor").alias("amount_minor")
+    )
+
+    model = train(usual.lazy(), AS_OF)
+
+    assert model.report.summary["outliers"] == 0
+    both = predicted(model, usual).join(
+        predicted(bent.trained, bent.orders), on="customer_id", suffix="_bent"
+    )
+    others = both.filter(~pl.col("customer_id").is_in(bent.giants["customer_id"].implode()))
+    for name in ("predicted_ltv", "next_12m_value", "repeat_probability"):
+        assert others[name].equals(others[f"{name}_bent"])
+    assert change(others, "likely_ltv")[2] <= 0.05
+
+
 def test_ten_orders_a_thousand_times_as_great_bend_no_other_customer(
-    trained: Trained, shop_orders: pl.DataFrame, as_new: bool
+    trained: Trained, shop_orders: pl.DataFrame, bent: Bent
 ) -> None:
     """Any ten orders more, ordinary ones too, move a model that is grown again by a little."""
-    bent, giants = planted(shop_orders, 1000, as_new=as_new)
-
-    model = train(bent.lazy(), AS_OF)
+    giants, model = bent.giants, bent.trained
 
     assert model.report.summary["outliers"] == TEN
     assert set(model.outliers["customer_id"]) == set(giants["customer_id"])
     assert set(model.outliers["order_id"]) == set(giants["order_id"])
-    both = predicted(trained, shop_orders).join(predicted(model, bent), on="customer_id", suffix="_bent")
+    both = predicted(trained, shop_orders).join(
+        predicted(model, bent.orders), on="customer_id", suffix="_bent"
+    )
     others = both.filter(~pl.col("customer_id").is_in(giants["customer_id"].implode()))
     young = others.filter(pl.col("age_days") < 364)
     _, likely, _ = change(young, "likely_ltv")
