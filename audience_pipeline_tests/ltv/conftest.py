@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -14,11 +13,8 @@ import pytest
 from audience_pipeline.customers.orders import ORDERS_SCHEMA
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv import training
-from audience_pipeline.ltv.calibrating import Forecasts
-from audience_pipeline.ltv.fitting import Base, HeldOutlook
-from audience_pipeline.ltv.matrix import Encoder
-from audience_pipeline.ltv.rows import Rows
 from audience_pipeline.ltv.training import Trained, train
+from audience_pipeline_tests.ltv.workshop import Workshop
 
 BEGIN = date(2023, 1, 1)
 AS_OF = date(2025, 3, 31)
@@ -82,19 +78,6 @@ def make() -> Callable[..., pl.DataFrame]:
 @pytest.fixture(scope="session")
 def shop_orders() -> pl.DataFrame:
     return make_orders(1500)
-
-
-@dataclass(frozen=True)
-class Workshop:
-    """What a training works on, as it passes from one step to the next."""
-
-    trained: Trained
-    rows: Rows
-    base: Base
-    encoder: Encoder
-    held: HeldOutlook
-    newest: date
-    forecasts: Forecasts
 
 
 @pytest.fixture(scope="session")

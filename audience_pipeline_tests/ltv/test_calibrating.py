@@ -20,7 +20,7 @@ from audience_pipeline.ltv.matrix import Floats
 from audience_pipeline.ltv.outlook import Outlook
 from audience_pipeline.ltv.rows import Rows
 from audience_pipeline.ltv.snapshots import AGES
-from audience_pipeline_tests.ltv.conftest import Workshop
+from audience_pipeline_tests.ltv.workshop import Workshop
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from audience_pipeline.ltv.fitting import (
 from audience_pipeline.ltv.matrix import Encoder
 from audience_pipeline.ltv.outlook import KINDS, OutlookModel
 from audience_pipeline.ltv.rows import FOLDS, Rows
-from audience_pipeline_tests.ltv.conftest import Workshop
+from audience_pipeline_tests.ltv.workshop import Workshop
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from audience_pipeline.ltv.snapshots import (
     labels,
     snapshot_days,
 )
-from audience_pipeline_tests.ltv.conftest import Workshop
+from audience_pipeline_tests.ltv.workshop import Workshop
 
 AS_OF = date(2025, 3, 31)
 
