@@ -105,7 +105,7 @@ def _source(folder: Path | None, tracking_uri: str | None, model: str, cache: Pa
     assert folder is not None  # noqa: S101 - one of the two is given
     try:
         return Folder(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         fail(
             f"{folder}: this is no model folder that can be read ({type(error).__name__}); train it again", 2
         )

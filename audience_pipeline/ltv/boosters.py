@@ -113,6 +113,14 @@ class Ground:
         return _booster(lightgbm.train(parameters, data, ROUNDS).model_to_string(num_iteration=-1))
 
 
+def is_whole(text: str) -> bool:
+    """Whether LightGBM's text of a booster goes on to the end of its trees.
+
+    LightGBM reads on beyond the end of one that is cut off, and ends the process.
+    """
+    return text.startswith("tree\n") and _END in text
+
+
 def tweedie_deviances(label: Floats, predicted: Floats) -> Floats:
     """Unit deviances of the Tweedie family, without the terms of the label alone (Jørgensen 1987)."""
     power = TWEEDIE_POWER

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from audience_pipeline.ltv.boosters import is_whole
 from audience_pipeline.ltv.calibration import Level, Odds, age_bucket
 from audience_pipeline.ltv.distribution import Distribution, Prospects
 from audience_pipeline.ltv.matrix import Customers, Floats, Ints
@@ -187,7 +188,7 @@ class LtvModel:
         """Read what :meth:`save` wrote.
 
         Raises:
-            ValueError: The folder holds no model, or one of another format.
+            ValueError: The folder holds no model, one of another format, or trees that are cut off.
         """
         path = folder / "model.json"
         if not path.is_file():
@@ -202,6 +203,8 @@ class LtvModel:
             kind: [(folder / f"{kind}-{n}.txt").read_text(encoding="utf-8") for n in range(count)]
             for kind, count in data["boosters"].items()
         }
+        if not all(is_whole(text) for several in texts.values() for text in several):
+            raise ValueError(f"{folder} holds an LTV model whose trees are cut off. Train it again.")
         return cls(
             as_of=date.fromisoformat(data["as_of"]),
             horizon_days=data["horizon_days"],

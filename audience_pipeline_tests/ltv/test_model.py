@@ -135,6 +135,18 @@ def test_a_folder_without_a_model_or_with_another_format_says_so(model: LtvModel
         LtvModel.load(tmp_path)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.9])
+def test_trees_that_are_cut_off_are_no_model(model: LtvModel, tmp_path: Path, share: float) -> None:
+    """LightGBM would read on behind their end, and take the process with it."""
+    model.save(tmp_path)
+    trees = tmp_path / "money-0.txt"
+    text = trees.read_text(encoding="utf-8")
+    trees.write_text(text[: int(share * text.index("end of trees"))], encoding="utf-8")
+
+    with pytest.raises(ValueError, match="cut off"):
+        LtvModel.load(tmp_path)
+
+
 def test_once_the_first_year_is_over_the_value_is_a_fact(scored: pl.DataFrame) -> None:
     facts = scored.filter(pl.col("age_days") >= 364)
 
