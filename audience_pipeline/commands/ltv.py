@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,9 @@ from audience_pipeline.commands.reading import (
     reading,
 )
 from audience_pipeline.commands.value_tables import model_tables
+
+MOST_DAYS = 36_500
+"""A hundred years: beyond, a day may have no date."""
 
 app = typer.Typer(no_args_is_help=True, help="Customer values: train, score, evaluate, serve.")
 
@@ -89,7 +93,10 @@ def score(
     observe_days: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=0, help="Score each customer as it stood N days after its first order."
+            metavar="N",
+            min=0,
+            max=MOST_DAYS,
+            help="Score each customer as it stood N days after its first order.",
         ),
     ] = None,
     reasons: Annotated[
@@ -134,10 +141,27 @@ def score(
         )
     _write(predictions, output)
     note(f"{predictions.height:,} customers written to {output}")
+    _say_what_was_not_seen(predictions, as_of.date() if as_of else last, last, observe_days)
     if reasons is not None:
         table = pl.concat(told).sort("customer_id", "rank")
         _write(table, reasons)
         note(f"{table.height:,} reasons written to {reasons}")
+
+
+def _say_what_was_not_seen(
+    predictions: pl.DataFrame, day: date, last: date, observe_days: int | None
+) -> None:
+    """Whom nothing could be predicted of, and days that are taken for quiet as the file ends before them."""
+    later = predictions.filter(pl.col("prediction_date") > last).height
+    if predictions.is_empty():
+        note(f"Nobody had ordered anything by {day}.")
+    elif later and observe_days is not None:
+        note(
+            f"{later:,} of them had not been seen for {observe_days:,} days when the file ends, on {last}: "
+            "what is missing counts as days without an order."
+        )
+    elif later:
+        note(f"The file ends on {last}: the days after it count as days without an order.")
 
 
 def _write(frame: pl.DataFrame, output: Path) -> None:

@@ -50,11 +50,11 @@ def explain(
     from audience_pipeline.ltv.reasons import reasons_table
     from audience_pipeline.ltv.scoring import score
 
-    loaded = model_in(model)
+    loaded, customer = model_in(model), _landed(customer)
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     with order_parts_of(transactions, said) as (parts, last, _):
         day = as_of.date() if as_of else last
-        orders = _orders_of(parts, _landed(customer))
+        orders = _orders_of(parts, customer)
     if orders is None:
         fail(
             f"{transactions}: no usable row has the customer_id {customer!r}; look at its spelling, and at "
@@ -81,7 +81,7 @@ def model_in(folder: Path) -> LtvModel:
 
     try:
         return LtvModel.load(folder)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if type(error) is ValueError:
             fail(str(error), 2)
         fail(f"{folder}: this is no model folder ({type(error).__name__}); ltv train makes one", 2)

@@ -112,7 +112,8 @@ def score_in_parts(
         also: Given the features of each part.
 
     Returns:
-        :data:`PREDICTIONS_SCHEMA`, sorted by customer, the quintiles being those of the whole base.
+        :data:`PREDICTIONS_SCHEMA`, sorted by customer, the quintiles being those of the whole base; fewer
+        than five customers have no fifths, and get theirs from the cut points stored with the model.
     """
     scored, customers = [PREDICTIONS_SCHEMA.to_frame()], 0
     for features in ahead(_features(orders, as_of, observe_days) for orders in parts):
@@ -126,6 +127,8 @@ def score_in_parts(
         if progress is not None:
             progress(customers)
     table = pl.concat(scored).sort("customer_id")
+    if table.height < quintiles.QUINTILES:
+        return table
     return table.with_columns(quintiles.ranked(table).alias("ltv_quintile"))
 
 

@@ -111,7 +111,8 @@ def test_customers_can_be_scored_as_they_stood_after_some_days(run: Run, shop: P
 
     assert set(frame["age_days"]) == {30}
     assert frame["prediction_date"].n_unique() > 100
-    assert frame["observed_value"].min() >= 0 or frame["observed_value"].min() is not None
+    assert frame["observed_value"].is_finite().all()
+    assert frame["observed_value"].sum() < score(run, shop, "now.parquet")["observed_value"].sum()
 
 
 def test_a_customer_is_scored_alike_alone_and_among_others(run: Run, shop: Path, tmp_path: Path) -> None:
@@ -128,6 +129,38 @@ def test_a_customer_is_scored_alike_alone_and_among_others(run: Run, shop: Path,
 
     assert said.code == 0
     assert pl.read_parquet("one.parquet").equals(everybody.filter(pl.col("customer_id") == chosen))
+
+
+def test_days_after_the_end_of_the_file_are_said_to_be_taken_for_quiet_ones(
+    run: Run, tmp_path: Path, shop: Path
+) -> None:
+    file = tmp_path / "two.csv"
+    file.write_text(
+        "customer_id,transaction_date,transaction_amount\nc1,2026-01-01,5.00\nc2,2026-06-30,7.00\n"
+    )
+
+    def said(*more: str) -> str:
+        told = run(
+            *("ltv", "score", "--model", shop / "model", "--transactions", file),
+            *("--output", "o.csv", *more),
+        )
+        assert told.code == 0
+        return told.err
+
+    assert "without an order" not in said()
+    assert "the days after it count as days without an order" in said("--as-of", "2026-07-31")
+    assert "1 of them had not been seen for 30 days" in said("--observe-days", "30")
+    assert "Nobody had ordered anything by 2025-12-31" in said("--as-of", "2025-12-31")
+
+
+def test_more_days_than_the_calendar_has_are_wrong_usage(run: Run, shop: Path) -> None:
+    said = run(
+        *("ltv", "score", "--model", shop / "model", "--transactions", shop / "transactions.csv"),
+        *("--output", "o.csv", "--observe-days", "100000000"),
+    )
+
+    assert said.code == 2
+    assert not Path("o.csv").exists()
 
 
 def test_too_little_history_ends_with_1_and_says_how_much_is_needed(run: Run, tmp_path: Path) -> None:
@@ -240,3 +273,18 @@ def test_a_customer_is_found_by_the_personal_name_that_the_file_has(
     assert said.code == 0, said.err
     assert said.json["observed_value"] == 5.0
     assert "@" not in said.out
+
+
+def test_a_personal_name_is_not_repeated_even_to_whoever_asked_for_it(
+    run: Run, shop: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "named.csv"
+    file.write_text("customer_id,transaction_date,transaction_amount\nann@example.com,2026-01-01,5.00\n")
+
+    for name, code in (("ann@example.com", 0), ("bob@example.com", 1)):
+        said = run(
+            *("ltv", "explain", "--model", shop / "model", "--transactions", file, "--customer", name),
+        )
+
+        assert said.code == code
+        assert "@" not in said.out + said.err
