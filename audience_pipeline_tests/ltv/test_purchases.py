@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import beta, gamma
 
-from audience_pipeline.ltv.purchases import Floats, OrderRate, OrderValue, PurchaseModel, robust_ceiling
+from audience_pipeline.ltv.matrix import Floats
+from audience_pipeline.ltv.purchases import OrderRate, OrderValue, PurchaseModel, robust_ceiling
 from audience_pipeline.ltv.seasons import Seasons
 
 WEEK = 7.0
