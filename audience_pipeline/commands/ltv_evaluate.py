@@ -94,12 +94,12 @@ def _found(
     lines: pl.LazyFrame, day: date, ages: tuple[int, ...], wanted: int, seed: int, step: Step
 ) -> Report:
     from audience_pipeline.ltv.backtest import hold_out, later_cohort
-    from audience_pipeline.ltv.holdout import checkable, drawn
+    from audience_pipeline.ltv.holdout import checkable, drawn, spared
     from audience_pipeline.ltv.report import build_report
     from audience_pipeline.ltv.report_tables import table_of
 
     candidates = checkable(lines, day)
-    held_out = drawn(candidates, min(wanted, candidates.len() // 2), seed)
+    held_out = drawn(candidates, min(wanted, spared(lines, day, candidates.len())), seed)
     if held_out.len() < wanted:
         note(
             f"{candidates.len():,} customers have been seen for long enough to be checked, so "

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
-from audience_pipeline.ltv.minimum import check_history
+from audience_pipeline.ltv.minimum import MIN_CUSTOMERS, TooLittleHistory, check_history
 from audience_pipeline.ltv.snapshots import first_orders
 
 
@@ -29,6 +29,31 @@ def checkable(orders: pl.LazyFrame, as_of: date) -> pl.Series:
     if horizon.fresh_from is not None:
         complete = complete.filter(pl.col("first_order") >= horizon.fresh_from)
     return complete["customer_id"]
+
+
+def spared(orders: pl.LazyFrame, as_of: date, candidates: int) -> int:
+    """How many of the customers who can be checked may be held out, so that the others can be learnt from.
+
+    Args:
+        orders: The orders table.
+        as_of: The last day whose data may be used.
+        candidates: How many can be checked.
+
+    Raises:
+        TooLittleHistory: None: all customers are needed.
+    """
+    customers = first_orders(orders, as_of).height
+    most = min(candidates // 2, customers - MIN_CUSTOMERS)
+    if most > 0:
+        return most
+    raise TooLittleHistory(
+        f"Too few customers to check a model on: of {customers:,} who have bought, {candidates:,} have been "
+        f"seen for long enough, and {MIN_CUSTOMERS} others are needed to learn from.",
+        customers=customers,
+        days=0,
+        complete=candidates,
+        suffices_on=None,
+    )
 
 
 def drawn(customers: pl.Series, count: int, seed: int) -> pl.Series:

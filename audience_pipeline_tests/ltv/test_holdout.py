@@ -6,7 +6,7 @@ from datetime import date, timedelta
 import polars as pl
 import pytest
 
-from audience_pipeline.ltv.holdout import checkable, drawn
+from audience_pipeline.ltv.holdout import checkable, drawn, spared
 from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.snapshots import first_orders
 
@@ -39,3 +39,14 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
     assert one.n_unique() == 50
     assert one.is_sorted()
     assert drawn(customers, 500, seed=1).len() == 200
+
+
+def test_never_are_so_many_held_out_that_too_few_are_left_to_learn_from(
+    make: Callable[..., pl.DataFrame],
+) -> None:
+    orders = make(600).lazy()
+
+    assert spared(orders, AS_OF, candidates=150) == 75
+    assert spared(orders, AS_OF, candidates=400) == 100
+    with pytest.raises(TooLittleHistory, match="500 others are needed"):
+        spared(make(500).lazy(), AS_OF, candidates=300)
