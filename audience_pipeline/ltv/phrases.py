@@ -3,36 +3,21 @@
 from __future__ import annotations
 
 import calendar
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from audience_pipeline.features.catalogue import FEATURES, WEB_WINDOWS, Feature
 from audience_pipeline.ltv.topics import ORDER_VALUE, ORDERS
+from audience_pipeline.ltv.wording import ago, count, day_count, figure, money, percent, times
 
 Row = Mapping[str, Any]
 """One customer: a value for each column of ``FEATURES_SCHEMA``, None where it is missing."""
 
 _CATALOGUE: Mapping[str, Feature] = {feature.name: feature for feature in FEATURES}
-_MAJOR = 0.01
-_LEAST, _MANY = 0.01, 10.0
 _LONG_SILENCE = 1.5
 """Times the usual days between orders."""
 _RECENT_VISIT = 30
 _NO_WEB = "its visits are not known"
-
-
-def effect_in_words(effect: float) -> str:
-    """A relative change, such as ``+45 %`` for 0.45; from tenfold on it is said how many times as much.
-
-    Args:
-        effect: From -1 on: 0 changes nothing.
-    """
-    if 1.0 + effect < _LEAST:
-        return "below -99 %"
-    if 1.0 + effect >= _MANY:
-        return f"{1.0 + effect:,.0f} times as much"
-    return f"{100 * effect:+.0f} %"
 
 
 def in_words(topic: str, column: str, row: Row) -> str:
@@ -67,39 +52,39 @@ def by_description(column: str, row: Row) -> str:
 def _in_its_unit(feature: Feature, value: Any) -> str:
     match feature.unit:
         case "minor":
-            return _money(value)
+            return money(value)
         case "ratio":
             return f"{value:,.2f}"
         case "days":
-            return _days(value)
+            return day_count(value)
         case "hour":
             return f"{value}:00"
         case "category":
             return str(value)
         case _:
-            return _figure(value)
+            return figure(value)
 
 
 def _orders(row: Row) -> str:
-    since = _ago(row["recency_days"])
+    since = ago(row["recency_days"])
     if row["purchase_days"] == 1:
-        return f"ordered {_times(row['orders'])}, {since}"
+        return f"ordered {times(row['orders'])}, {since}"
     for days in (90, 365):
         if row["age_days"] > days and row[f"orders_{days}d"] >= 2:
-            return f"ordered {_times(row[f'orders_{days}d'])} in {days} days, the last {since}"
-    return f"ordered {_times(row['orders'])} in {_days(row['age_days'])}, the last {since}"
+            return f"ordered {times(row[f'orders_{days}d'])} in {days} days, the last {since}"
+    return f"ordered {times(row['orders'])} in {day_count(row['age_days'])}, the last {since}"
 
 
 def _order_value(row: Row) -> str:
     net = max(row["observed_minor"], 0)
     if row["purchase_days"] == 1 and row["returns"]:
-        return f"kept {_money(net)} of the {_money(row['sales_minor'])} that it ordered"
+        return f"kept {money(net)} of the {money(row['sales_minor'])} that it ordered"
     if row["returns"]:
         # The purchase model looks at what remains by days with an order.
-        return f"its orders are worth {_money(net / row['purchase_days'])} on average, less returns"
+        return f"its orders are worth {money(net / row['purchase_days'])} on average, less returns"
     if row["orders"] == 1:
-        return f"its order was worth {_money(row['order_value_mean_minor'])}"
-    return f"its orders are worth {_money(row['order_value_mean_minor'])} on average"
+        return f"its order was worth {money(row['order_value_mean_minor'])}"
+    return f"its orders are worth {money(row['order_value_mean_minor'])} on average"
 
 
 def _rhythm(row: Row) -> str:
@@ -107,67 +92,67 @@ def _rhythm(row: Row) -> str:
     if usual is None:
         return "has bought on one day only"
     if silent > _LONG_SILENCE * usual:
-        return f"usually orders every {_days(usual)}, and has been silent for {_days(silent)}"
-    return f"usually orders every {_days(usual)}"
+        return f"usually orders every {day_count(usual)}, and has been silent for {day_count(silent)}"
+    return f"usually orders every {day_count(usual)}"
 
 
 def _second_order(row: Row) -> str:
     days = row["days_to_second_order"]
-    return "has bought on one day only" if days is None else f"came back after {_days(days)}"
+    return "has bought on one day only" if days is None else f"came back after {day_count(days)}"
 
 
 def _spending(row: Row) -> str:
-    so_far, lately = f"spent {_money(row['observed_minor'])} so far", row["net_90d_minor"]
+    so_far, lately = f"spent {money(row['observed_minor'])} so far", row["net_90d_minor"]
     if row["age_days"] <= 90 or lately < 0:
         return so_far
-    return f"{so_far}, {_money(lately) if lately else 'nothing'} of it in the last 90 days"
+    return f"{so_far}, {money(lately) if lately else 'nothing'} of it in the last 90 days"
 
 
 def _latest_order(row: Row) -> str:
     if row["purchase_days"] == 1:
         return _order_value(row)
-    return f"its latest order was worth {_money(row['order_value_last_minor'])}"
+    return f"its latest order was worth {money(row['order_value_last_minor'])}"
 
 
 def _greatest_order(row: Row) -> str:
     if row["purchase_days"] == 1:
         return _order_value(row)
-    return f"its greatest order was worth {_money(row['order_value_max_minor'])}"
+    return f"its greatest order was worth {money(row['order_value_max_minor'])}"
 
 
 def _first_order(row: Row) -> str:
     if row["purchase_days"] == 1:
         return _order_value(row)
-    return f"spent {_money(row['first_order_minor'])} on its first day"
+    return f"spent {money(row['first_order_minor'])} on its first day"
 
 
 def _trend(row: Row) -> str:
     share = row["late_orders_share"]
     if share is None:
         return "has bought on one day only"
-    return f"made {_percent(share)} of its orders in the later half of the time so far"
+    return f"made {percent(share)} of its orders in the later half of the time so far"
 
 
 def _late_sales(row: Row) -> str:
     share = row["late_sales_share"]
     if share is None:
         return "has bought on one day only"
-    return f"spent {_percent(share)} in the later half of the time so far"
+    return f"spent {percent(share)} in the later half of the time so far"
 
 
 def _first_lines(row: Row) -> str:
-    return f"first basket held {_count(row['first_order_lines'], 'product')}"
+    return f"first basket held {count(row['first_order_lines'], 'product')}"
 
 
 def _mean_lines(row: Row) -> str:
     if row["purchase_days"] == 1:
         return _first_lines(row)
-    return f"baskets hold {_count(row['lines_mean'], 'product')} on average"
+    return f"baskets hold {count(row['lines_mean'], 'product')} on average"
 
 
 def _mean_units(row: Row) -> str:
     value = row["units_mean"]
-    return "pieces bought are not known" if value is None else f"buys {_count(value, 'piece')} at a time"
+    return "pieces bought are not known" if value is None else f"buys {count(value, 'piece')} at a time"
 
 
 def _first_category(row: Row) -> str:
@@ -199,31 +184,31 @@ def _channel(row: Row) -> str:
 
 
 def _categories(row: Row) -> str:
-    return f"bought from {_count(row['categories'], 'category', 'categories')}"
+    return f"bought from {count(row['categories'], 'category', 'categories')}"
 
 
 def _first_categories(row: Row) -> str:
-    return f"first order spanned {_count(row['first_order_categories'], 'category', 'categories')}"
+    return f"first order spanned {count(row['first_order_categories'], 'category', 'categories')}"
 
 
 def _category_share(row: Row) -> str:
     share, level = row["top_category_share"], row["top_category"]
     if share is None or level is None:
         return "categories of its orders are not known"
-    return f"{level} is {_percent(share)} of the categories in its orders"
+    return f"{level} is {percent(share)} of the categories in its orders"
 
 
 def _returns(row: Row) -> str:
     if not row["returns"]:
         return "never returned anything"
     share = row["return_share"]
-    return "returned something" if share is None else f"returned {_percent(share)} of what it bought"
+    return "returned something" if share is None else f"returned {percent(share)} of what it bought"
 
 
 def _last_return(row: Row) -> str:
     if row["days_since_return"] is None:
         return _returns(row)
-    return f"{_returns(row)}, the last time {_ago(row['days_since_return'])}"
+    return f"{_returns(row)}, the last time {ago(row['days_since_return'])}"
 
 
 def _discounts(column: str, words: str) -> Callable[[Row], str]:
@@ -233,7 +218,7 @@ def _discounts(column: str, words: str) -> Callable[[Row], str]:
             return "discounts are not known"
         if share == 0:
             return "first bought without a discount" if "first" in column else "never bought at a discount"
-        return words.format(_percent(share))
+        return words.format(percent(share))
 
     return said
 
@@ -242,7 +227,7 @@ def _visits(row: Row) -> str:
     days = row["days_since_visit"]
     if days is None:
         return _NO_WEB if row["web_events_90d"] is None else "no visit was ever seen"
-    return f"visited {_ago(days)}" if days <= _RECENT_VISIT else f"no visit for {_days(days)}"
+    return f"visited {ago(days)}" if days <= _RECENT_VISIT else f"no visit for {day_count(days)}"
 
 
 def _web_events(days: int) -> Callable[[Row], str]:
@@ -252,7 +237,7 @@ def _web_events(days: int) -> Callable[[Row], str]:
             return _NO_WEB
         if not events:
             return _visits(row) if row["days_since_visit"] is None else f"no visit in the last {days} days"
-        return f"{_count(events, 'web event')} in the last {days} days"
+        return f"{count(events, 'web event')} in the last {days} days"
 
     return said
 
@@ -262,7 +247,7 @@ def _in_90_days(column: str, verb: str, one: str) -> Callable[[Row], str]:
         number = row[column]
         if number is None:
             return "its e-mails are not known" if one == "e-mail" else _NO_WEB
-        what = _count(number, one) if number else f"no {one}"
+        what = count(number, one) if number else f"no {one}"
         return f"{verb.format(what)} in the last 90 days"
 
     return said
@@ -270,7 +255,7 @@ def _in_90_days(column: str, verb: str, one: str) -> Callable[[Row], str]:
 
 def _age(row: Row) -> str:
     days = row["age_days"]
-    return "first ordered today" if days == 0 else f"first ordered {_days(days)} ago"
+    return "first ordered today" if days == 0 else f"first ordered {day_count(days)} ago"
 
 
 def _first_month(row: Row) -> str:
@@ -282,7 +267,7 @@ def _first_weekday(row: Row) -> str:
 
 
 def _favourite_weekday(row: Row) -> str:
-    return f"{_percent(row['favourite_weekday_share'])} of its purchase days fall on one weekday"
+    return f"{percent(row['favourite_weekday_share'])} of its purchase days fall on one weekday"
 
 
 def _hour(row: Row) -> str:
@@ -292,35 +277,6 @@ def _hour(row: Row) -> str:
 
 def _month_now(row: Row) -> str:
     return f"the time of the year is {calendar.month_name[row['as_of'].month]}"
-
-
-def _money(minor: float) -> str:
-    return f"{minor * _MAJOR:,.2f}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
-
-
-def _count(value: float, one: str, many: str = "") -> str:
-    return f"{_figure(value)} {one if value == 1 else many or one + 's'}"
-
-
-def _days(value: float) -> str:
-    whole = math.floor(value + 0.5)
-    return f"{whole:,} day{'' if whole == 1 else 's'}"
-
-
-def _ago(days: int) -> str:
-    return "today" if days == 0 else f"{_days(days)} ago"
-
-
-def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count:,} times")
 
 
 _OF_TOPICS: Mapping[str, Callable[[Row], str]] = {

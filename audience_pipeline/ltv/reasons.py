@@ -28,7 +28,7 @@ from audience_pipeline.ltv.boosters import Boosters
 from audience_pipeline.ltv.calibration import age_bucket
 from audience_pipeline.ltv.matrix import Bools, Customers, Floats
 from audience_pipeline.ltv.outlook import expect
-from audience_pipeline.ltv.phrases import Row, effect_in_words, in_words
+from audience_pipeline.ltv.phrases import Row, in_words
 from audience_pipeline.ltv.shap import shap_values
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
 from audience_pipeline.ltv.topics import Topic, topics_of
@@ -45,6 +45,8 @@ REASONS_SCHEMA = pl.Schema(
         "effect": pl.Float64,
     }
 )
+from audience_pipeline.ltv.wording import effect_in_words
+
 """One row for each customer and reason. ``effect`` is the relative change of the value still to come: 0.45
 where it is 45 % more than it would be without."""
 

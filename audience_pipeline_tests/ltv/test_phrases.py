@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from audience_pipeline.features.catalogue import FEATURES, MODEL_FEATURES
 from audience_pipeline.ltv.outlook import WINDOW_COLUMNS
-from audience_pipeline.ltv.phrases import by_description, effect_in_words, in_words
+from audience_pipeline.ltv.phrases import by_description, in_words
 from audience_pipeline.ltv.topics import TOPICS, described, topics_of
+from audience_pipeline.ltv.wording import effect_in_words
 
 COLUMNS = (*(feature.name for feature in MODEL_FEATURES), *WINDOW_COLUMNS)
 TOPIC_OF = {name: topic.name for topic in TOPICS for name in topic.columns}

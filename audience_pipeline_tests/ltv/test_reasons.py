@@ -9,11 +9,11 @@ import pytest
 
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outlook import Weights
-from audience_pipeline.ltv.phrases import effect_in_words
 from audience_pipeline.ltv.reasons import REASONS_SCHEMA, contributions, frequent_topics, reasons_table
 from audience_pipeline.ltv.seasons import Seasons
 from audience_pipeline.ltv.snapshots import LAST_AGE
 from audience_pipeline.ltv.training import Trained
+from audience_pipeline.ltv.wording import effect_in_words
 
 BELIEVED: Weights = (0.4, 0.3, 0.3)
 DISBELIEVED: Weights = (1.0, 0.0, 0.0)
