@@ -57,6 +57,7 @@ def train(
     from audience_pipeline.ltv.backtest import train_and_test as fit
     from audience_pipeline.ltv.html_report import html_report
     from audience_pipeline.ltv.minimum import TooLittleHistory
+    from audience_pipeline.sources.files import file_name
 
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     unusable = usable(model)
@@ -68,7 +69,7 @@ def train(
             trained = fit(lines, day, seed=seed, progress=lambda what, share: step(f"{what} ({share:.0%})"))
         except TooLittleHistory as error:
             fail(str(error))
-    write(model, trained, html_report(trained.report, source=transactions.name))
+    write(model, trained, html_report(trained.report, source=file_name(transactions)))
     report = trained.report.as_dict()
     if as_json:
         print_json(report | {"outliers": trained.outliers.to_dicts()})

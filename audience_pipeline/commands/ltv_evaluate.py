@@ -67,6 +67,7 @@ def evaluate(  # noqa: PLR0917
     """
     from audience_pipeline.ltv.html_report import html_report
     from audience_pipeline.ltv.minimum import TooLittleHistory
+    from audience_pipeline.sources.files import file_name
 
     if report is not None and report.suffix not in {".html", ".htm"}:
         fail(f"{report}: the report is an HTML page; use the suffix .html", 2)
@@ -81,7 +82,7 @@ def evaluate(  # noqa: PLR0917
     if report is not None:
         title = "Customer values, checked on customers held out"
         report.parent.mkdir(parents=True, exist_ok=True)
-        report.write_text(html_report(found, title=title, source=transactions.name), encoding="utf-8")
+        report.write_text(html_report(found, title=title, source=file_name(transactions)), encoding="utf-8")
         note(f"Report written to {report}")
     if as_json:
         print_json(found.as_dict())
@@ -115,7 +116,7 @@ def _found(
         lines, day, seed=seed, progress=lambda what, share: step(f"later cohort: {what} ({share:.0%})")
     )
     if later is None:
-        note("The data are too short for a check on a later cohort, which needs more than two years.")
+        note("The data are too short for a check on a later cohort, which needs some 27 months.")
     summary = {"as_of": day, "holdout_customers": held_out.len(), "checkable_customers": candidates.len()}
     summary |= {"observe_days": list(ages), "seed": seed}
     return build_report(held=held, later=later, importances=table_of("importances", []), summary=summary)

@@ -49,6 +49,7 @@ def explain(
     from audience_pipeline.features.customer_features import customer_features
     from audience_pipeline.ltv.reasons import reasons_table
     from audience_pipeline.ltv.scoring import score
+    from audience_pipeline.sources.files import file_name
 
     loaded, customer = model_in(model), _landed(customer)
     said = reading(column, date_format, decimal, thousands, encoding, delimiter)
@@ -57,14 +58,14 @@ def explain(
         orders = _orders_of(parts, customer)
     if orders is None:
         fail(
-            f"{transactions}: no usable row has the customer_id {customer!r}; look at its spelling, and at "
-            "what could not be used"
+            f"{file_name(transactions)}: no usable row has the customer_id {customer!r}; look at its "
+            "spelling, and at what could not be used"
         )
     features = customer_features(orders.lazy(), day).collect()
     if features.is_empty():
         ordered = orders.filter(pl.col("kind") == "order")["order_date"].to_list()
         when = f"its first order is of {min(ordered)}" if ordered else "there are returns only"
-        fail(f"{transactions}: customer {customer} has no order up to {day}: {when}")
+        fail(f"{file_name(transactions)}: customer {customer} has no order up to {day}: {when}")
     [prediction] = score(
         loaded, features, prediction_date=day, model_version=str(loaded.as_of), quintile_by="cut_points"
     ).to_dicts()

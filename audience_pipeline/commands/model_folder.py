@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -16,6 +17,9 @@ def usable(folder: Path) -> str | None:
         return f"{folder} is a file; name a folder that the model is written to"
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "model.json").is_file():
         return f"{folder} holds other files; name an empty or a new folder, or one that holds a model"
+    above = next(place for place in folder.resolve().parents if place.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        return f"{folder}: nothing can be written to {above}; name a folder elsewhere"
     return None
 
 

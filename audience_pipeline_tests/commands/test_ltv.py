@@ -175,6 +175,15 @@ def test_too_little_history_ends_with_1_and_says_how_much_is_needed(run: Run, tm
     assert not Path("m").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_any_work(run: Run, shop: Path) -> None:
+    lines = shop / "transactions.csv"
+
+    said = run("ltv", "train", "--transactions", lines, "--model", lines / "deep" / "model")
+
+    assert said.code == 2
+    assert "nothing can be written" in said.err
+
+
 def test_a_file_without_a_usable_row_ends_with_1(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "useless.csv"
     file.write_text("customer_id,transaction_date,transaction_amount\n,2026-01-01,5.00\nc1,2026-02-30,1.00\n")

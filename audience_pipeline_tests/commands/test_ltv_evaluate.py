@@ -150,6 +150,17 @@ def test_the_report_is_written_as_a_page(run: Run, shop: Path, asked: dict[str, 
     assert json.loads(said.out)["summary"]["headlines"][0] in page
 
 
+def test_the_name_of_a_file_that_could_be_a_person_is_not_in_the_page(
+    run: Run, shop: Path, asked: dict[str, list[object]]
+) -> None:
+    named = shop.rename(shop.with_name("jane.doe@mail.example.csv"))
+
+    said = run("ltv", "evaluate", "--transactions", named, "--report", "check.html", "--json")
+
+    assert said.code == 0
+    assert "jane" not in Path("check.html").read_text() + said.out + said.err
+
+
 @pytest.mark.parametrize(
     ("words", "part"),
     [
