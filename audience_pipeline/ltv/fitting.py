@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from audience_pipeline.ltv.boosters import BAGS, Boosters, Ground, bag
+from audience_pipeline.ltv.boosters import Boosters, Ground, bag, bags_for
 from audience_pipeline.ltv.matrix import Bools, Customers, Encoder, Floats, Ints
 from audience_pipeline.ltv.outlook import KINDS, Expectation, Outlook, OutlookModel, expect
 from audience_pipeline.ltv.purchases import OrderRate, OrderValue, PurchaseModel
@@ -165,5 +165,7 @@ def fit_final(
     """The model of all customers; ``smear`` is that of held-out outlooks."""
     everybody = np.ones(len(rows), dtype=bool)
     purchases = fit_purchases(base, np.ones(len(base.fold), dtype=bool))
-    model = fit_outlook(rows, everybody, purchases, encoder, bags=BAGS, seed=seed, threads=threads)
+    model = fit_outlook(
+        rows, everybody, purchases, encoder, bags=bags_for(len(rows)), seed=seed, threads=threads
+    )
     return replace(model, smear=smear)

@@ -18,8 +18,8 @@ from audience_pipeline.ltv.seasons import Seasons
 _UNIT = 30.0
 """Days in the unit of time of the likelihood: keeps all parameters near 1."""
 _STARTS = ((0.5, 4.0, 0.8, 2.0), (0.25, 1.0, 0.4, 1.2), (1.0, 8.0, 0.6, 4.0), (0.7, 2.0, 1.5, 1.5))
-_PULL = 0.002
-"""Weight of the squared logarithms of the parameters, per customer: holds them where data say nothing."""
+_PULL = 1.0
+"""Weight of the squared logarithms of the parameters, in customers: holds them where data say nothing."""
 _MOST = 15_000
 """Distinct histories beyond these are thinned evenly; parameters of millions and of these agree."""
 
@@ -48,6 +48,7 @@ class OrderRate:
         rows = np.column_stack([repeats, recency_days, age_days])[age_days > 0]
         if not len(rows):
             return cls(*_STARTS[0])
+        pull = _PULL / len(rows)
         rows, weight = np.unique(rows, axis=0, return_counts=True)
         step = -(-len(rows) // _MOST)
         rows, weight = rows[::step], weight[::step] / weight[::step].sum()
@@ -55,7 +56,7 @@ class OrderRate:
 
         def loss(logs: Floats) -> float:
             value = -float(weight @ _log_likelihood(np.exp(logs), x, recency, age))
-            return value + _PULL * float(logs @ logs) if np.isfinite(value) else 1e9
+            return value + pull * float(logs @ logs) if np.isfinite(value) else 1e9
 
         fits = [
             minimize(loss, np.log(start), method="L-BFGS-B", bounds=[(-6.0, 6.0)] * 4) for start in _STARTS
@@ -125,6 +126,7 @@ class OrderValue:
         if not len(mean):
             return cls(1.0, 2.0, 1.0, 1.0)
         ceiling = robust_ceiling(mean)
+        pull = _PULL / len(mean)
         step = -(-len(mean) // _MOST)
         unit = float(np.median(mean))
         n, m = count[::step], np.minimum(mean, ceiling)[::step] / unit
@@ -138,7 +140,7 @@ class OrderValue:
                     + (p * n - 1) * np.log(m) + p * n * np.log(n) - (p * n + q) * np.log(v + n * m)
                 )
             )  # fmt: skip
-            return value + _PULL * float(logs @ logs) if np.isfinite(value) else 1e9
+            return value + pull * float(logs @ logs) if np.isfinite(value) else 1e9
 
         fits = [
             minimize(loss, np.log(start), method="L-BFGS-B", bounds=[(-6.0, 6.0)] * 3)

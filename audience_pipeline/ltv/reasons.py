@@ -32,6 +32,7 @@ from audience_pipeline.ltv.phrases import Row, in_words
 from audience_pipeline.ltv.shap import shap_values
 from audience_pipeline.ltv.snapshots import HORIZON_DAYS, LAST_AGE
 from audience_pipeline.ltv.topics import Topic, topics_of
+from audience_pipeline.ltv.wording import effect_in_words
 
 if TYPE_CHECKING:
     from audience_pipeline.ltv.model import LtvModel
@@ -45,8 +46,6 @@ REASONS_SCHEMA = pl.Schema(
         "effect": pl.Float64,
     }
 )
-from audience_pipeline.ltv.wording import effect_in_words
-
 """One row for each customer and reason. ``effect`` is the relative change of the value still to come: 0.45
 where it is 45 % more than it would be without."""
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from audience_pipeline.features.customer_features import customer_features
 from audience_pipeline.ltv import quintiles
-from audience_pipeline.ltv.boosters import BAG_PERCENT, BAGS, PARAMETERS, ROUNDS, TWEEDIE_POWER
+from audience_pipeline.ltv.boosters import BAG_PERCENT, BAGS, BAGS_OF_FEW, PARAMETERS, ROUNDS, TWEEDIE_POWER
 from audience_pipeline.ltv.calibrating import calibrate, held_tables
 from audience_pipeline.ltv.fitting import Base, fit_final, hold_out_folds
 from audience_pipeline.ltv.held import HeldOut
@@ -45,7 +45,7 @@ MAX_SNAPSHOTS = 250_000
 RECIPE: Mapping[str, Any] = {
     **PARAMETERS,
     "rounds": ROUNDS,
-    "bags": BAGS,
+    "bags": [BAGS, BAGS_OF_FEW],
     "bag_percent": BAG_PERCENT,
     "tweedie_variance_power": TWEEDIE_POWER,
     "folds": FOLDS,

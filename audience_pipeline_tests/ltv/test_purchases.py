@@ -206,7 +206,7 @@ def test_how_often_a_history_occurs_is_its_weight() -> None:
     thrice = OrderRate.fit(*(np.tile(column, 3) for column in histories))
 
     for name in ("r", "alpha", "a", "b"):
-        assert getattr(thrice, name) == pytest.approx(getattr(found, name), rel=1e-3)
+        assert getattr(thrice, name) == pytest.approx(getattr(found, name), rel=0.02)
 
 
 def test_customers_of_day_0_tell_nothing_about_the_pace() -> None:
@@ -265,7 +265,7 @@ def test_an_order_value_above_the_ceiling_counts_as_much_as_the_ceiling() -> Non
     usual, bent = OrderValue.fit(np.ones(2000), mean), OrderValue.fit(np.ones(2010), giants)
 
     assert bent.expected(one(1), one(1e12)) == bent.expected(one(1), one(bent.ceiling))
-    assert bent.expected(one(2), one(3000)) == pytest.approx(usual.expected(one(2), one(3000)), rel=0.03)
+    assert bent.expected(one(2), one(3000)) == pytest.approx(usual.expected(one(2), one(3000)), rel=0.05)
     assert bent.ceiling < giants.max()
 
 
