@@ -122,7 +122,8 @@ def challenged(
     except registry.UnusableModelError as error:
         return cannot_score(reigning.version, str(error))
     due = _why_due(champion, base, as_of, settings.config.ltv.champion_days)
-    cohort = newest_cohort(trained.held.ltv, reigning.as_of, due=bool(due))
+    giants = trained.outliers["customer_id"].unique()
+    cohort = newest_cohort(trained.held.ltv, reigning.as_of, giants=giants, due=bool(due))
     days = cohort.rows.select("customer_id", "as_of").lazy()
     features = features_as_of(orders, days, activity).collect(engine="streaming")
     return judge(champion.model, reigning.version, cohort, features, as_of=as_of, due=due)

@@ -29,9 +29,6 @@ LEAST_WHEN_OLD = 30
 """The same for a champion that is due, else a small shop would keep its first model for ever."""
 MOST_CUSTOMERS = 20_000
 """More are thinned by a stable hash, which keeps a comparison to seconds."""
-_SPENT, _MAJOR = "first_year_minor", 0.01
-_CENT = 0.011
-"""A minor unit, and what floating point adds to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +51,9 @@ def is_due(champion_as_of: date, as_of: date, champion_days: int | None) -> bool
     return champion_days is not None and (as_of - champion_as_of).days >= champion_days
 
 
-def newest_cohort(held: pl.DataFrame, champion_as_of: date, *, due: bool = False) -> Cohort:
+def newest_cohort(
+    held: pl.DataFrame, champion_as_of: date, *, giants: pl.Series | None = None, due: bool = False
+) -> Cohort:
     """The complete customers whose first year ended after the champion's last day of data.
 
     Where they are fewer than 200 (30 when the champion is :func:`due <is_due>`), the newest quarter of all
@@ -63,9 +62,13 @@ def newest_cohort(held: pl.DataFrame, champion_as_of: date, *, due: bool = False
     Args:
         held: The challenger's ``HeldOut.ltv``; rows of windows shorter than a year are left out.
         champion_as_of: The last day whose data the champion has seen.
+        giants: Ids of customers with giant orders, who are left out: training took these orders for ordinary
+            ones, so that the challenger was shown another past than the champion.
         due: Of :func:`is_due`.
     """
     complete = held.filter(pl.col("days") == HORIZON_DAYS)
+    if giants is not None:
+        complete = complete.filter(~pl.col("customer_id").is_in(giants.implode()))
     over = pl.col("first_order") + pl.duration(days=HORIZON_DAYS - 1)
     rows = complete.filter(over > champion_as_of)
     unseen = True
@@ -112,8 +115,6 @@ def judge(
     ordered = rows.select("customer_id", "as_of").join(
         features, on=["customer_id", "as_of"], how="left", maintain_order="left"
     )
-    alike = _same_past(rows, ordered)
-    rows, ordered = rows.filter(alike), ordered.filter(alike)
     try:
         said = champion.predict(ordered)
     except unable() as error:
@@ -130,19 +131,6 @@ def judge(
         champion=version,
         champion_as_of=champion.as_of.isoformat(),
     )
-
-
-def _same_past(rows: pl.DataFrame, features: pl.DataFrame) -> pl.Series:
-    """Whether both models were shown the same spending.
-
-    Training sets giant orders to an ordinary size, so the challenger's held-out predictions of those few
-    customers answer another question than the champion's.
-    """
-    if _SPENT not in features.columns:
-        return pl.repeat(value=True, n=rows.height, eager=True)
-    both = pl.DataFrame({"shown": features[_SPENT] * _MAJOR, "held": rows["observed_value"]})
-    gap = (pl.col("shown") - pl.col("held")).abs()
-    return both.select((gap <= _CENT).fill_null(value=True)).to_series()
 
 
 def unable() -> tuple[type[Exception], ...]:
