@@ -13,6 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from audience_pipeline.ltv.service.batching import Batcher, QueueFullError
@@ -99,6 +100,8 @@ class Service:
             response = await self._answer(request)
         except RefusedError as error:
             response = _refusal(error)
+        except ClientDisconnect:
+            response = Response(status_code=_GONE)
         except Exception:  # noqa: BLE001 - logged where it happened; the client learns that it was not its fault
             response = _refusal(
                 refused(500, "", "the request could not be scored", "try again, or report it")
@@ -129,7 +132,7 @@ class Service:
         return Response(self.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def _answer(self, request: Request) -> Response:
-        customers = parse(await _body(request, self.limits.body_bytes), self.limits, self._today())
+        customers = parse(await _body(request, self.limits), self.limits, self._today())
         if self.current.served is None:
             raise _NO_MODEL
         usable = [customer for customer in customers if customer.problem is None]
@@ -203,7 +206,16 @@ def _warm_up(served: Served) -> None:
             predictions(served.model, served.version, customers)
 
 
-async def _body(request: Request, most: int) -> bytes:
+async def _body(request: Request, limits: Limits) -> bytes:
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await _read(request, limits.body_bytes)
+    except TimeoutError:
+        why = f"the body has not come within {limits.body_seconds:g} seconds"
+        raise refused(408, "", why, "send it without a pause") from None
+
+
+async def _read(request: Request, most: int) -> bytes:
     said = request.headers.get("content-length", "")
     too_large = refused(413, "", f"the body is larger than {most:,} bytes", "send fewer customers at once")
     if said.isdigit() and int(said) > most:

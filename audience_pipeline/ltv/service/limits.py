@@ -10,6 +10,8 @@ class Limits:
     """Chosen so that the most laborious request keeps no other one waiting for half a tenth of a second."""
 
     body_bytes: int = 250_000
+    body_seconds: float = 10.0
+    """From the head of a request to the end of its body."""
     customers: int = 100
     """In one request."""
     transactions_each: int = 2_000

@@ -86,6 +86,7 @@ SCORE: dict[str, Any] = {
             status: _content(why, _ERRORS)
             for status, why in {
                 400: "Not JSON",
+                408: "The body has not come in time",
                 413: "The body is too large",
                 415: "The body is compressed",
                 422: "A field cannot be meant, or there is too much of something",

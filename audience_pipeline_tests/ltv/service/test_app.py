@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +237,36 @@ def test_a_folder_that_holds_no_model_is_no_source(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match=r"model\.json is missing"):
         Folder(tmp_path)
+
+
+class Slow:
+    """A client that begins a body and then does nothing, or goes away."""
+
+    def __init__(self, *, goes: bool) -> None:
+        self.begun, self.goes, self.sent = False, goes, list[dict[str, Any]]()
+
+    async def receive(self) -> dict[str, Any]:
+        if not self.begun:
+            self.begun = True
+            return {"type": "http.request", "body": b"{", "more_body": True}
+        return {"type": "http.disconnect"} if self.goes else await asyncio.Event().wait()  # type: ignore[return-value]
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        self.sent.append(message)
+
+
+@pytest.mark.parametrize(("goes", "status"), [(False, 408), (True, 499)])
+def test_who_does_not_send_the_rest_of_a_body_is_not_waited_for(
+    make_service: Make, goes: bool, status: int
+) -> None:
+    service, client = make_service(Limits(body_seconds=0.05)), Slow(goes=goes)
+    scope = {"type": "http", "method": "POST", "path": "/score", "query_string": b"", "headers": []}
+
+    async def scenario(send: Send) -> Answered:
+        await service.app(scope, client.receive, client.send)
+        return await send("GET", "/metrics")
+
+    told = ask(service, scenario)
+
+    assert client.sent[0]["status"] == status
+    assert f'ltv_requests_total{{status="{status}"}} 1.0'.encode() in told.body
