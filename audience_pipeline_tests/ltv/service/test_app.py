@@ -243,7 +243,7 @@ class Slow:
     """A client that begins a body and then does nothing, or goes away."""
 
     def __init__(self, *, goes: bool) -> None:
-        self.begun, self.goes, self.sent = False, goes, list[dict[str, Any]]()
+        self.begun, self.goes, self.sent = False, goes, list[MutableMapping[str, Any]]()
 
     async def receive(self) -> dict[str, Any]:
         if not self.begun:
