@@ -126,7 +126,10 @@ class Current:
 
 
 class Follower:
-    """Refreshes again and again in a thread of its own, which never keeps the process from ending."""
+    """Refreshes again and again in a thread of its own, which never keeps the process from ending.
+
+    A version that cannot change is asked for until it is there.
+    """
 
     def __init__(self, current: Current, every_seconds: float) -> None:
         self._current, self._every = current, every_seconds
@@ -134,16 +137,20 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name="model refresh", daemon=True)
 
     def start(self) -> None:
-        """Begin, where another model can come at all."""
-        if self._current.changes:
+        """Begin, where another model can come, or the only one has not come yet."""
+        if self._awaited:
             self._thread.start()
+
+    @property
+    def _awaited(self) -> bool:
+        return self._current.changes or self._current.served is None
 
     def stop(self) -> None:
         """Ask for the end; a refresh that is under way is left behind."""
         self._stopped.set()
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._every):
+        while self._awaited and not self._stopped.wait(self._every):
             self._current.refresh()
 
 

@@ -116,8 +116,26 @@ def test_a_registry_is_followed_in_the_background_and_a_folder_is_not(model: Ltv
     follower.stop()
 
     threads = threading.active_count()
-    Follower(Current(Folder(folder), no_warm_up), 0.001).start()
+    current = Current(Folder(folder), no_warm_up)
+    current.refresh()
+    Follower(current, 0.001).start()
     assert threading.active_count() <= threads
+
+
+def test_the_one_version_that_is_to_answer_is_asked_for_until_it_is_there(model: LtvModel) -> None:
+    shelf = Shelf(model, broken=OSError("no such host"), changes=False)
+    current = Current(shelf, no_warm_up)
+    current.refresh()
+    shelf.asked.clear()
+
+    follower = Follower(current, 0.001)
+    follower.start()
+
+    assert shelf.asked.wait(10)
+    shelf.broken = None
+    follower._thread.join(10)
+    assert version(current) == "1"
+    assert not follower._thread.is_alive()
 
 
 def test_the_version_of_a_folder_is_that_of_the_batch_command(model: LtvModel, folder: Path) -> None:
