@@ -17,7 +17,7 @@ BAGS = 4
 """Trees are grown on so many random parts of the customers, and their answers averaged."""
 BAGS_OF_FEW = 8
 """The same where rows are fewer than :data:`FEW_ROWS`: a tree grown anew differs more there."""
-FEW_ROWS = 200_000
+FEW_ROWS = 60_000
 BAG_PERCENT = 70
 TWEEDIE_POWER = 1.5
 PARAMETERS: dict[str, Any] = {

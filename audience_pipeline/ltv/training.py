@@ -39,7 +39,7 @@ from audience_pipeline.ltv.snapshots import (
     snapshot_days,
 )
 
-MAX_SNAPSHOTS = 250_000
+MAX_SNAPSHOTS = 150_000
 """More snapshots than these are thinned, which keeps training at a minute or so."""
 
 RECIPE: Mapping[str, Any] = {
