@@ -86,15 +86,15 @@ def rollback(
 
     Example: audience-pipeline ltv rollback
     """
-    from audience_pipeline.ltv import throne
-    from audience_pipeline.ltv.succession import NoSuchChampionError
+    from audience_pipeline.ltv import promotion
+    from audience_pipeline.ltv.champion_history import NoSuchChampionError
 
     settings = _with_models(directory)
     try:
-        left, reigns = throne.roll_back(settings.mlflow_uri, to)
+        left, champion = promotion.roll_back(settings.mlflow_uri, to)
     except NoSuchChampionError as error:
         fail(str(error))
-    _tell(settings, left, reigns, as_json=as_json)
+    _tell(settings, left, champion, as_json=as_json)
 
 
 def promote(
@@ -106,15 +106,15 @@ def promote(
 
     Example: audience-pipeline ltv promote 3
     """
-    from audience_pipeline.ltv import throne
-    from audience_pipeline.ltv.succession import NoSuchChampionError
+    from audience_pipeline.ltv import promotion
+    from audience_pipeline.ltv.champion_history import NoSuchChampionError
 
     settings = _with_models(directory)
     try:
-        left, reigns = throne.promote(settings.mlflow_uri, version)
+        left, champion = promotion.promote(settings.mlflow_uri, version)
     except NoSuchChampionError as error:
         fail(str(error))
-    _tell(settings, left, reigns, as_json=as_json)
+    _tell(settings, left, champion, as_json=as_json)
 
 
 def _with_models(directory: Any) -> Settings:
@@ -146,20 +146,20 @@ def _row(version: Version) -> dict[str, Any]:
     }
 
 
-def _tell(settings: Settings, left: str | None, reigns: str, *, as_json: bool) -> None:
+def _tell(settings: Settings, left: str | None, champion: str, *, as_json: bool) -> None:
     """What was done, and what it means for the predictions that are there."""
     made_by = _predicted_by(settings)
-    behind = [day for day, version in made_by.items() if version != reigns][-1:]
+    behind = [day for day, version in made_by.items() if version != champion][-1:]
     if as_json:
         print_json(
-            {"before": left, "champion": reigns, "changed": left != reigns, "to_predict_again": behind}
+            {"before": left, "champion": champion, "changed": left != champion, "to_predict_again": behind}
         )
         return
-    if left == reigns:
-        out.print(f"Version {reigns} is the champion already; nothing was changed.", highlight=False)
+    if left == champion:
+        out.print(f"Version {champion} is the champion already; nothing was changed.", highlight=False)
     else:
         was = f"; it was version {left}" if left else ""
-        out.print(f"Version {reigns} is the champion now{was}.", highlight=False)
+        out.print(f"Version {champion} is the champion now{was}.", highlight=False)
     for day in behind:
         note(
             f"The newest predictions, of {day}, are of version {made_by[day]}. Dagster's daemon predicts and "

@@ -66,7 +66,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
     ) -> dg.MaterializeResult:
         """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the
         last day of the month. Registered in MLflow as challenger; it becomes the champion where it is
-        better than the reigning one beyond noise.
+        better than the current champion beyond noise.
         """
         end = calendar.month_end(context.partition_key)
         if config.as_of:
@@ -112,21 +112,21 @@ def challenged(
 ) -> Verdict:
     """Hold a newly trained model against the champion; ``base`` are the features of the day of training."""
     as_of = trained.model.as_of
-    reigning = registry.reigning(settings.mlflow_uri)
-    if reigning is None:
+    current = registry.current_champion(settings.mlflow_uri)
+    if current is None:
         return first_of_all()
-    if reigning.as_of > as_of:
-        return backfilled(reigning.version, reigning.as_of, as_of)
+    if current.as_of > as_of:
+        return backfilled(current.version, current.as_of, as_of)
     try:
-        champion = registry.read(settings.mlflow_uri, settings.models, reigning.version)
+        champion = registry.read(settings.mlflow_uri, settings.models, current.version)
     except registry.UnusableModelError as error:
-        return cannot_score(reigning.version, str(error))
+        return cannot_score(current.version, str(error))
     due = _why_due(champion, base, as_of, settings.config.ltv.champion_days)
     giants = trained.outliers["customer_id"].unique()
-    cohort = newest_cohort(trained.held.ltv, reigning.as_of, giants=giants, due=bool(due))
+    cohort = newest_cohort(trained.held.ltv, current.as_of, giants=giants, due=bool(due))
     days = cohort.rows.select("customer_id", "as_of").lazy()
     features = features_as_of(orders, days, activity).collect(engine="streaming")
-    return judge(champion.model, reigning.version, cohort, features, as_of=as_of, due=due)
+    return judge(champion.model, current.version, cohort, features, as_of=as_of, due=due)
 
 
 def _why_due(champion: registry.Known, base: pl.DataFrame, as_of: date, champion_days: int | None) -> str:
@@ -142,7 +142,7 @@ def _why_due(champion: registry.Known, base: pl.DataFrame, as_of: date, champion
 
 def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.MaterializeResult:
     known = registry.read(settings.mlflow_uri, settings.models, version)
-    reigning = registry.reigning(settings.mlflow_uri)
+    current = registry.current_champion(settings.mlflow_uri)
     report = Report.from_dict(known.report)
     headline = {
         f"{row['forecast']}_{name}".replace(" ", "_"): float(row[name])
@@ -155,7 +155,7 @@ def _trained(settings: Settings, version: str, as_of: date, *, new: bool) -> dg.
         metadata={
             "as_of": as_of.isoformat(),
             "model_version": known.version,
-            "champion": reigning.version if reigning else "none",
+            "champion": current.version if current else "none",
             "trained_anew": new,
             **_said(known.verdict),
             **({"report": dg.MetadataValue.path(page)} if page.is_file() else {}),

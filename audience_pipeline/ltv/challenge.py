@@ -94,7 +94,7 @@ def judge(
     """Compare the champion with a challenger and decide.
 
     Args:
-        champion: The reigning model.
+        champion: The current champion.
         version: Its version.
         cohort: Of :func:`newest_cohort`.
         features: Customer features of the cohort's ``customer_id, as_of``, in any order.

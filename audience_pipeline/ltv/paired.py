@@ -58,8 +58,8 @@ def compare(rows: pl.DataFrame, said: pl.DataFrame) -> tuple[Figure, ...]:
         _figure(name, better, now[at], now[at + count], means[:, at + count] - means[:, at], rules=at == 0)
         for at, (name, better) in enumerate(named)
     ]
-    reigning, new = gini_now
-    gini = _figure("normalised Gini of predicted_ltv", "higher", reigning, new, ginis[:, 1] - ginis[:, 0])
+    current, new = gini_now
+    gini = _figure("normalised Gini of predicted_ltv", "higher", current, new, ginis[:, 1] - ginis[:, 0])
     return (figures[0], gini, *figures[1:])
 
 

@@ -20,9 +20,9 @@ _CODE = (
     "ltv",
 )  # fmt: skip
 _DECIDES_NOTHING = (
-    "backtest", "batching", "challenge", "charts", "comparison", "drift", "evaluation", "expectations",
-    "files", "holdout", "html", "importances", "intervals", "measured", "paired", "phrases", "reasons",
-    "recipe", "registry", "report", "resampling", "service", "shap", "store", "succession", "throne",
+    "backtest", "batching", "challenge", "champion_history", "charts", "comparison", "drift", "evaluation",
+    "expectations", "files", "holdout", "html", "importances", "intervals", "measured", "paired", "phrases",
+    "promotion", "reasons", "recipe", "registry", "report", "resampling", "service", "shap", "store",
     "topics", "verdict",
 )  # fmt: skip
 """Modules of ``ltv`` whose names begin like this measure, show, keep, serve or compare models. Every other

@@ -14,10 +14,10 @@ from typing import Any
 from audience_pipeline.ltv.drift import Reference
 from audience_pipeline.ltv.files import HTML, MODEL, REFERENCE, REPORT, flat_metrics, write_files
 from audience_pipeline.ltv.model import LtvModel
+from audience_pipeline.ltv.promotion import VERDICT_APPLIED, WITHDRAWN, apply_verdict
 from audience_pipeline.ltv.recipe import Recipe
 from audience_pipeline.ltv.store import CHAMPION, MODEL_NAME, client_of
 from audience_pipeline.ltv.store import aliases as aliases_of
-from audience_pipeline.ltv.throne import SETTLED, WITHDRAWN, settle
 from audience_pipeline.ltv.training import Trained
 from audience_pipeline.ltv.verdict import Verdict
 
@@ -79,8 +79,8 @@ def find(tracking_uri: str, recipe: Recipe) -> Registered | None:
     if not ready:
         return None
     oldest = min(ready, key=lambda version: int(version.version))
-    if "verdict" in oldest.tags and SETTLED not in oldest.tags:
-        settle(client, str(oldest.version), Verdict.from_dict(json.loads(oldest.tags["verdict"])))
+    if "verdict" in oldest.tags and VERDICT_APPLIED not in oldest.tags:
+        apply_verdict(client, str(oldest.version), Verdict.from_dict(json.loads(oldest.tags["verdict"])))
     return Registered(str(oldest.version), str(oldest.run_id), created=False)
 
 
@@ -134,7 +134,7 @@ def register(
                 "verdict": json.dumps(verdict.as_dict()),
             },
         )
-        settle(client, str(version.version), verdict)
+        apply_verdict(client, str(version.version), verdict)
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
@@ -169,11 +169,11 @@ def version_on(tracking_uri: str, as_of: date) -> str | None:
     Versions that somebody rolled back from come last.
     """
     client = client_of(tracking_uri)
-    reigning = aliases_of(client).get(CHAMPION)
+    current = aliases_of(client).get(CHAMPION)
     versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
     earlier = [version for version in versions if _seen(version) <= as_of]
-    if any(str(version.version) == reigning for version in earlier):
-        return reigning
+    if any(str(version.version) == current for version in earlier):
+        return current
     best = max(
         earlier, key=lambda one: (WITHDRAWN not in one.tags, _seen(one), int(one.version)), default=None
     )
@@ -185,7 +185,7 @@ def read(tracking_uri: str, cache: Path, version: str) -> Known:
     return _load(tracking_uri, cache, client_of(tracking_uri).get_model_version(MODEL_NAME, version))
 
 
-def reigning(tracking_uri: str) -> Version | None:
+def current_champion(tracking_uri: str) -> Version | None:
     """What the registry says of the champion."""
     client = client_of(tracking_uri)
     names = aliases_of(client)

@@ -44,7 +44,7 @@ class Verdict:
     reason: str
     """A sentence for people."""
     champion: str | None = None
-    """The version that reigned."""
+    """The champion that it was compared with."""
     champion_as_of: str | None = None
     customers: int = 0
     unseen: bool = True

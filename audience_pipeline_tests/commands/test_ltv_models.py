@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from audience_pipeline.ltv import throne
+from audience_pipeline.ltv import promotion
 from audience_pipeline.ltv.store import CHAMPION, MODEL_NAME, prepare
 from audience_pipeline.ltv.verdict import Figure, Verdict, first_of_all
 from audience_pipeline_tests.commands.conftest import Run
@@ -34,7 +34,7 @@ def registered(tmp_path_factory: pytest.TempPathFactory) -> bytes:
             MODEL_NAME, source=f"runs:/{run.info.run_id}/model", run_id=run.info.run_id,
             tags={"as_of": date(2026, month, 28).isoformat(), "verdict": json.dumps(verdict.as_dict())},
         )  # fmt: skip
-        throne.settle(client, str(made.version), verdict)
+        promotion.apply_verdict(client, str(made.version), verdict)
     return (folder / "mlflow.db").read_bytes()
 
 

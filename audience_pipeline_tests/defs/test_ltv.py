@@ -15,7 +15,7 @@ import pytest
 from audience_pipeline.definitions import build_definitions
 from audience_pipeline.defs.ltv import drift_note, model_note
 from audience_pipeline.defs.storage import table_path, write_table
-from audience_pipeline.ltv import registry, throne
+from audience_pipeline.ltv import promotion, registry
 from audience_pipeline.settings import Calendar, Settings
 from audience_pipeline_tests.ltv.conftest import make_orders
 
@@ -124,13 +124,13 @@ def test_promotion_and_rollback_are_each_followed_by_the_predictions(
     assert shop.predicted_by == "1"
     assert shop.asked_by_new_champion() == []
 
-    throne.promote(shop.settings.mlflow_uri, "2")
+    promotion.promote(shop.settings.mlflow_uri, "2")
     [asked] = shop.asked_by_new_champion()
     shop.run("daily_refresh", str(asked.partition_key), *DAILY)
     assert shop.predicted_by == "2"
     assert shop.asked_by_new_champion() == []
 
-    throne.roll_back(shop.settings.mlflow_uri)
+    promotion.roll_back(shop.settings.mlflow_uri)
     [asked] = shop.asked_by_new_champion()
     shop.run("daily_refresh", str(asked.partition_key), *DAILY)
     assert shop.predicted_by == "1"
@@ -214,7 +214,7 @@ def test_early_training_after_prices_had_tripled_learns_from_the_days_after_the_
     assert early["as_of"] == "2025-03-31", "and not the last of February"
     assert early["became_champion"], "not worse is enough once customers have moved away"
     assert early["champion"] == early["model_version"]
-    assert throne.roll_back(shop.settings.mlflow_uri) == (early["model_version"], "1")
+    assert promotion.roll_back(shop.settings.mlflow_uri) == (early["model_version"], "1")
 
 
 def test_a_month_before_the_champion_is_trained_for_the_dates_before_it(

@@ -53,7 +53,7 @@ def test_the_code_of_a_recipe_is_what_decides_what_a_model_says() -> None:
     assert {f"customers/{name}.py" for name in ("orders", "order_rows", "arrays")} <= names
     assert "features/customer_features.py" in names
     assert {f"ltv/{name}.py" for name in ("training", "model", "boosters", "scoring", "snapshots")} <= names
-    shown = ("charts", "report", "registry", "challenge", "drift", "succession", "files", "recipe")
+    shown = ("charts", "report", "registry", "challenge", "drift", "champion_history", "files", "recipe")
     assert not {f"ltv/{name}.py" for name in shown} & names
 
 

@@ -11,12 +11,12 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from audience_pipeline.features.customer_features import customer_features
-from audience_pipeline.ltv import registry, throne
+from audience_pipeline.ltv import promotion, registry
+from audience_pipeline.ltv.champion_history import NoSuchChampionError
 from audience_pipeline.ltv.drift import Reference
 from audience_pipeline.ltv.recipe import Recipe, recipe_of
 from audience_pipeline.ltv.report import Report
 from audience_pipeline.ltv.store import CHALLENGER, CHAMPION, MODEL_NAME, exists, prepare
-from audience_pipeline.ltv.succession import NoSuchChampionError
 from audience_pipeline.ltv.training import Trained
 from audience_pipeline.ltv.verdict import Figure, Verdict, backfilled, first_of_all
 
@@ -69,7 +69,7 @@ def test_a_model_is_registered_once_and_comes_back_as_champion(
     kept: Registry, shop_orders: pl.DataFrame
 ) -> None:
     assert registry.champion(kept.uri, kept.cache) is None
-    assert registry.reigning(kept.uri) is None
+    assert registry.current_champion(kept.uri) is None
     assert registry.newest_as_of(kept.uri) is None
     assert registry.find(kept.uri, kept.recipe) is None
     features = customer_features(shop_orders.lazy(), AS_OF).collect()
@@ -129,10 +129,10 @@ def test_a_challenger_that_won_is_champion_and_challenges_nobody(kept: Registry)
     kept.put(kept.made(NEXT, "more data"), WON)
 
     assert kept.aliases == {CHAMPION: "3", CHALLENGER: "2"}
-    assert throne.succession(kept.uri).line == ("1", "3")
+    assert promotion.champion_history(kept.uri).line == ("1", "3")
 
 
-def test_a_backfill_dethrones_nobody_and_predicts_the_dates_before(kept: Registry) -> None:
+def test_a_backfill_replaces_no_champion_and_predicts_the_dates_before(kept: Registry) -> None:
     kept.put(kept.recipe, first_of_all())
     earlier = AS_OF - timedelta(days=31)
 
@@ -152,25 +152,25 @@ def test_a_rollback_makes_the_one_before_champion_and_the_same_recipe_stays_back
     kept.put(kept.recipe, first_of_all())
     kept.put(kept.made(NEXT), WON)
 
-    assert throne.roll_back(kept.uri) == ("2", "1")
+    assert promotion.roll_back(kept.uri) == ("2", "1")
 
     again = kept.put(kept.made(NEXT), WON)
     assert (again.version, again.created) == ("2", False)
     assert kept.aliases == {CHAMPION: "1"}
     assert [version.withdrawn for version in registry.versions(kept.uri)] == [True, False]
-    assert [change.how for change in throne.succession(kept.uri).changes] == [
+    assert [change.how for change in promotion.champion_history(kept.uri).changes] == [
         "trained", "trained", "rolled back",
     ]  # fmt: skip
     with pytest.raises(NoSuchChampionError, match="no champion before version 1"):
-        throne.roll_back(kept.uri)
-    assert throne.roll_back(kept.uri, "1") == ("1", "1")
+        promotion.roll_back(kept.uri)
+    assert promotion.roll_back(kept.uri, "1") == ("1", "1")
 
 
 def test_a_version_that_was_rolled_back_from_comes_last_for_earlier_dates_too(kept: Registry) -> None:
     kept.put(kept.recipe, first_of_all())
     kept.put(kept.made(NEXT), WON)
     later = NEXT + timedelta(days=31)
-    throne.roll_back(kept.uri)
+    promotion.roll_back(kept.uri)
     kept.put(kept.made(later), WON)
 
     assert registry.version_on(kept.uri, NEXT) == "1"
@@ -181,14 +181,14 @@ def test_any_version_can_be_made_champion_by_hand(kept: Registry) -> None:
     kept.put(kept.recipe, first_of_all())
     kept.put(kept.made(NEXT), LOST)
 
-    assert throne.promote(kept.uri, "2") == ("1", "2")
+    assert promotion.promote(kept.uri, "2") == ("1", "2")
 
     assert kept.aliases == {CHAMPION: "2"}
-    throne.roll_back(kept.uri)
-    throne.promote(kept.uri, "2")
+    promotion.roll_back(kept.uri)
+    promotion.promote(kept.uri, "2")
     assert not registry.versions(kept.uri)[0].withdrawn
     with pytest.raises(NoSuchChampionError, match="there is no version 9; there are: 1, 2"):
-        throne.promote(kept.uri, "9")
+        promotion.promote(kept.uri, "9")
 
 
 def test_a_champion_that_was_moved_in_mlflow_can_be_rolled_back_from(kept: Registry) -> None:
@@ -196,7 +196,7 @@ def test_a_champion_that_was_moved_in_mlflow_can_be_rolled_back_from(kept: Regis
     kept.put(kept.made(NEXT), LOST)
     MlflowClient(tracking_uri=kept.uri).set_registered_model_alias(MODEL_NAME, CHAMPION, "2")
 
-    assert throne.roll_back(kept.uri) == ("2", "1")
+    assert promotion.roll_back(kept.uri) == ("2", "1")
 
 
 def test_a_registration_that_was_killed_before_its_verdict_was_carried_out_is_finished(
@@ -206,7 +206,7 @@ def test_a_registration_that_was_killed_before_its_verdict_was_carried_out_is_fi
     made = kept.put(kept.made(NEXT), LOST)
     client = MlflowClient(tracking_uri=kept.uri)
     client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
-    client.delete_model_version_tag(MODEL_NAME, made.version, throne.SETTLED)
+    client.delete_model_version_tag(MODEL_NAME, made.version, promotion.VERDICT_APPLIED)
 
     assert registry.find(kept.uri, kept.made(NEXT)) is not None
 
@@ -225,7 +225,7 @@ def test_a_version_of_another_format_is_refused_with_the_remedy(kept: Registry) 
 
 def test_rolling_back_before_any_training_says_what_to_do(kept: Registry) -> None:
     with pytest.raises(NoSuchChampionError, match="no champion before the first model"):
-        throne.roll_back(kept.uri)
+        promotion.roll_back(kept.uri)
 
 
 def test_a_registry_whose_making_was_interrupted_is_made_anew(tmp_path: Path) -> None:

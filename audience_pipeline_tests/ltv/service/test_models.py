@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from audience_pipeline.ltv import registry, store, throne
+from audience_pipeline.ltv import promotion, registry, store
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.recipe import recipe_of
 from audience_pipeline.ltv.service.models import Current, Folder, Follower, Registry, Served
@@ -143,7 +143,7 @@ def test_the_version_of_a_folder_is_that_of_the_batch_command(model: LtvModel, f
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_champion_of_a_registry_answers_until_another_is_crowned(
+def test_the_champion_of_a_registry_answers_until_another_is_promoted(
     trained: Trained, shop_orders: pl.DataFrame, tmp_path: Path
 ) -> None:
     uri = f"sqlite:///{tmp_path}/mlflow.db"
@@ -168,7 +168,7 @@ def test_the_champion_of_a_registry_answers_until_another_is_crowned(
 
     assert version(current) == "2"
     assert current.failure is None
-    throne.roll_back(uri)
+    promotion.roll_back(uri)
     current.refresh()
     assert version(current) == "1"
     assert Registry(uri, tmp_path / "cache", "2").latest() == "2"

@@ -28,8 +28,8 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Succession:
-    """The line of champions, the reigning one last, and the latest changes.
+class ChampionHistory:
+    """The line of champions, the current one last, and the latest changes.
 
     A rollback takes the last one off the line, so that another rollback goes one further back and never
     in a circle.
@@ -39,61 +39,61 @@ class Succession:
     changes: tuple[Change, ...] = ()
 
     @property
-    def reigning(self) -> str | None:
+    def current(self) -> str | None:
         """The champion's version."""
         return self.line[-1] if self.line else None
 
-    def crowned(self, version: str, at: str, how: str = "trained") -> Succession:
-        """With a new champion; itself where that one reigns already."""
-        if version == self.reigning:
+    def promoted(self, version: str, at: str, how: str = "trained") -> ChampionHistory:
+        """With a new champion; itself where that one is champion already."""
+        if version == self.current:
             return self
         return self._with((*self.line, version)[-MOST_CHAMPIONS:], at, how)
 
-    def rolled_back(self, at: str, to: str | None = None) -> Succession:
-        """With the champion before, or an earlier one; itself where ``to`` reigns already.
+    def rolled_back(self, at: str, to: str | None = None) -> ChampionHistory:
+        """With the champion before, or an earlier one; itself where ``to`` is champion already.
 
         Raises:
             NoSuchChampionError: There is none before, or ``to`` never was.
         """
-        if to is not None and to == self.reigning:
+        if to is not None and to == self.current:
             return self
         before = self.line[:-1]
         if not before:
-            one = f"version {self.reigning}" if self.line else "the first model"
+            one = f"version {self.current}" if self.line else "the first model"
             raise NoSuchChampionError(f"there is no champion before {one}")
         if to is None:
             return self._with(before, at, "rolled back")
         if to not in before:
             raise NoSuchChampionError(
-                f"version {to} was not champion before version {self.reigning}; earlier champions: "
+                f"version {to} was not champion before version {self.current}; earlier champions: "
                 f"{', '.join(dict.fromkeys(reversed(before)))}. "
                 f"audience-pipeline ltv promote {to} makes it champion all the same"
             )
         return self._with(self._up_to(to), at, "rolled back")
 
-    def found(self, reigning: str | None, at: str) -> Succession:
+    def found(self, champion: str | None, at: str) -> ChampionHistory:
         """Brought up to date with the champion that the registry names, whoever has changed it."""
-        if reigning is None:
+        if champion is None:
             return replace(self, line=())
-        if reigning == self.reigning:
+        if champion == self.current:
             return self
-        if reigning in self.line:
-            return self._with(self._up_to(reigning), at, "found")
-        return self.crowned(reigning, at, "found")
+        if champion in self.line:
+            return self._with(self._up_to(champion), at, "found")
+        return self.promoted(champion, at, "found")
 
     def _up_to(self, version: str) -> tuple[str, ...]:
         last = max(place for place, one in enumerate(self.line) if one == version)
         return self.line[: last + 1]
 
-    def _with(self, line: tuple[str, ...], at: str, how: str) -> Succession:
-        return Succession(line, (*self.changes, Change(at, line[-1], how))[-MOST_CHANGES:])
+    def _with(self, line: tuple[str, ...], at: str, how: str) -> ChampionHistory:
+        return ChampionHistory(line, (*self.changes, Change(at, line[-1], how))[-MOST_CHANGES:])
 
     def as_json(self) -> str:
         """For a tag of the registry."""
         return json.dumps({"line": self.line, "changes": [asdict(change) for change in self.changes]})
 
     @classmethod
-    def from_json(cls, text: str | None) -> Succession:
+    def from_json(cls, text: str | None) -> ChampionHistory:
         """The inverse of :meth:`as_json`; empty from None."""
         if text is None:
             return cls()

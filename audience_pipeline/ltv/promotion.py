@@ -5,50 +5,50 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from audience_pipeline.ltv.champion_history import ChampionHistory, NoSuchChampionError
 from audience_pipeline.ltv.store import CHALLENGER, CHAMPION, MODEL_NAME, aliases, client_of, registered_model
-from audience_pipeline.ltv.succession import NoSuchChampionError, Succession
 from audience_pipeline.ltv.verdict import Verdict
 
 WITHDRAWN = "withdrawn"
 """Tag of a version that somebody rolled back from: when."""
-SETTLED = "settled"
+VERDICT_APPLIED = "verdict_applied"
 """Tag of a version whose verdict has been carried out: when."""
-_SUCCESSION = "succession"
+_HISTORY = "champion_history"
 
 
-def succession(tracking_uri: str) -> Succession:
+def champion_history(tracking_uri: str) -> ChampionHistory:
     """The line of champions."""
-    return _succession(client_of(tracking_uri))
+    return _history(client_of(tracking_uri))
 
 
 def roll_back(tracking_uri: str, to: str | None = None) -> tuple[str, str]:
     """Make the champion before, or an earlier one, champion again.
 
     Returns:
-        The version that reigned and the one that reigns now; the same twice where ``to`` reigned already.
+        The champion before and the champion now; the same twice where ``to`` was champion already.
 
     Raises:
         NoSuchChampionError: There is none to go back to.
     """
     client = client_of(tracking_uri)
-    before = _succession(client)
+    before = _history(client)
     after = before.rolled_back(_now(), to)
-    left, reigns = before.reigning, after.reigning
-    if left is None or reigns is None:
+    left, current = before.current, after.current
+    if left is None or current is None:
         raise NoSuchChampionError("no model has been registered yet: audience-pipeline train trains one")
     if after == before:
-        return left, reigns
-    _reign(client, after)
+        return left, current
+    _make_champion(client, after)
     for version in set(before.line) - set(after.line):
         client.set_model_version_tag(MODEL_NAME, version, WITHDRAWN, _now())
-    return left, reigns
+    return left, current
 
 
 def promote(tracking_uri: str, version: str) -> tuple[str | None, str]:
     """Make any version the champion, whatever was decided about it.
 
     Returns:
-        The version that reigned, if one did, and this one.
+        The champion before, if there was one, and this version.
 
     Raises:
         NoSuchChampionError: There is no such version.
@@ -59,35 +59,35 @@ def promote(tracking_uri: str, version: str) -> tuple[str | None, str]:
         raise NoSuchChampionError(
             f"there is no version {version}; there are: {', '.join(sorted(there, key=int)) or 'none'}"
         )
-    before = _succession(client)
-    _reign(client, before.crowned(version, _now(), "promoted"))
+    before = _history(client)
+    _make_champion(client, before.promoted(version, _now(), "promoted"))
     if WITHDRAWN in there[version].tags:
         client.delete_model_version_tag(MODEL_NAME, version, WITHDRAWN)
-    return before.reigning, version
+    return before.current, version
 
 
-def settle(client: Any, version: str, verdict: Verdict) -> None:
+def apply_verdict(client: Any, version: str, verdict: Verdict) -> None:
     """Give a new version its alias, once."""
-    line = _succession(client)
+    line = _history(client)
     if verdict.promoted:
         if all(change.version != version for change in line.changes):
-            _reign(client, line.crowned(version, _now()))
+            _make_champion(client, line.promoted(version, _now()))
     elif verdict.figures:
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
-    client.set_model_version_tag(MODEL_NAME, version, SETTLED, _now())
+    client.set_model_version_tag(MODEL_NAME, version, VERDICT_APPLIED, _now())
 
 
-def _reign(client: Any, line: Succession) -> None:
-    """The alias first: a line that is behind is brought up to date, see :meth:`Succession.found`."""
-    client.set_registered_model_alias(MODEL_NAME, CHAMPION, line.reigning)
-    client.set_registered_model_tag(MODEL_NAME, _SUCCESSION, line.as_json())
-    if aliases(client).get(CHALLENGER) == line.reigning:
+def _make_champion(client: Any, line: ChampionHistory) -> None:
+    """The alias first: a line that is behind is brought up to date, see :meth:`ChampionHistory.found`."""
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION, line.current)
+    client.set_registered_model_tag(MODEL_NAME, _HISTORY, line.as_json())
+    if aliases(client).get(CHALLENGER) == line.current:
         client.delete_registered_model_alias(MODEL_NAME, CHALLENGER)
 
 
-def _succession(client: Any) -> Succession:
+def _history(client: Any) -> ChampionHistory:
     model = registered_model(client)
-    kept = Succession.from_json(None if model is None else model.tags.get(_SUCCESSION))
+    kept = ChampionHistory.from_json(None if model is None else model.tags.get(_HISTORY))
     return kept.found(aliases(client).get(CHAMPION), _now())
 
 
