@@ -28,9 +28,11 @@ def roll_back(tracking_uri: str, to: str | None = None) -> tuple[str, str]:
         The champion before and the champion now; the same twice where ``to`` was champion already.
 
     Raises:
-        NoSuchChampionError: There is none to go back to.
+        NoSuchChampionError: There is none to go back to, or no version ``to``.
     """
     client = client_of(tracking_uri)
+    if to is not None:
+        _existing(client, to)
     before = _history(client)
     after = before.rolled_back(_now(), to)
     left, current = before.current, after.current
@@ -54,14 +56,10 @@ def promote(tracking_uri: str, version: str) -> tuple[str | None, str]:
         NoSuchChampionError: There is no such version.
     """
     client = client_of(tracking_uri)
-    there = {str(one.version): one for one in client.search_model_versions(f"name = '{MODEL_NAME}'")}
-    if version not in there:
-        raise NoSuchChampionError(
-            f"there is no version {version}; there are: {', '.join(sorted(there, key=int)) or 'none'}"
-        )
+    wanted = _existing(client, version)
     before = _history(client)
     _make_champion(client, before.promoted(version, _now(), "promoted"))
-    if WITHDRAWN in there[version].tags:
+    if WITHDRAWN in wanted.tags:
         client.delete_model_version_tag(MODEL_NAME, version, WITHDRAWN)
     return before.current, version
 
@@ -75,6 +73,15 @@ def apply_verdict(client: Any, version: str, verdict: Verdict) -> None:
     elif verdict.figures:
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version)
     client.set_model_version_tag(MODEL_NAME, version, VERDICT_APPLIED, _now())
+
+
+def _existing(client: Any, version: str) -> Any:
+    there = {str(one.version): one for one in client.search_model_versions(f"name = '{MODEL_NAME}'")}
+    if version not in there:
+        raise NoSuchChampionError(
+            f"there is no version {version}; there are: {', '.join(sorted(there, key=int)) or 'none'}"
+        )
+    return there[version]
 
 
 def _make_champion(client: Any, line: ChampionHistory) -> None:

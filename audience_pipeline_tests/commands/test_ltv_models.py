@@ -115,6 +115,15 @@ def test_a_rollback_to_what_never_was_champion_names_the_command_for_it(run: Run
     assert "audience-pipeline ltv promote 3" in said.err
 
 
+def test_a_rollback_to_a_version_that_is_not_there_says_which_there_are(run: Run, shop: Path) -> None:
+    said = run("ltv", "rollback", "--to", "7", "--dir", shop)
+
+    assert said.code == 1
+    assert "there is no version 7; there are: 1, 2, 3" in said.err
+    assert "promote" not in said.err
+    assert champion(shop) == "2"
+
+
 def test_a_challenger_can_be_promoted_and_the_promotion_taken_back(run: Run, shop: Path) -> None:
     said = run("ltv", "promote", "3", "--dir", shop)
 
