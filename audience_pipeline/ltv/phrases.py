@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,9 @@ _LONG_SILENCE = 1.5
 """Times the usual days between orders."""
 _RECENT_VISIT = 30
 _NO_WEB = "its visits are not known"
+_LONGEST_NAME = 60
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
+"""Blanks, line breaks, control characters and those that turn the direction of writing."""
 
 
 def in_words(topic: str, column: str, row: Row) -> str:
@@ -43,7 +47,7 @@ def by_description(column: str, row: Row) -> str:
     words = text[0].lower() + text[1:]
     if feature.unit == "cyclic":
         return words
-    value = row[column]
+    value = _name(row, column) if feature.unit == "category" else row[column]
     if value is None:
         return f"{words} (unknown)"
     return f"{words} ({_in_its_unit(feature, value)})"
@@ -63,6 +67,16 @@ def _in_its_unit(feature: Feature, value: Any) -> str:
             return str(value)
         case _:
             return figure(value)
+
+
+def _name(row: Row, column: str) -> str | None:
+    """A name that the shop gave, short and on one line; None where nothing of it shows."""
+    if row[column] is None:
+        return None
+    name = _BLANKS.sub(" ", row[column]).strip()
+    if len(name) > _LONGEST_NAME:
+        return f"{name[: _LONGEST_NAME - 1].rstrip()}…"
+    return name or None
 
 
 def _orders(row: Row) -> str:
@@ -156,14 +170,14 @@ def _mean_units(row: Row) -> str:
 
 
 def _first_category(row: Row) -> str:
-    level = row["first_category"]
+    level = _name(row, "first_category")
     return (
         "category of the first basket is not known" if level is None else f"first basket was mostly {level}"
     )
 
 
 def _last_category(row: Row) -> str:
-    level = row["last_category"]
+    level = _name(row, "last_category")
     if row["purchase_days"] == 1:
         return _first_category(row)
     return (
@@ -172,14 +186,14 @@ def _last_category(row: Row) -> str:
 
 
 def _top_category(row: Row) -> str:
-    level = row["top_category"]
+    level = _name(row, "top_category")
     if row["purchase_days"] == 1:
         return _first_category(row)
     return "categories of its orders are not known" if level is None else f"buys {level} most often"
 
 
 def _channel(row: Row) -> str:
-    level = row["channel"]
+    level = _name(row, "channel")
     return "channel of its first order is not known" if level is None else f"first came through {level}"
 
 
@@ -192,7 +206,7 @@ def _first_categories(row: Row) -> str:
 
 
 def _category_share(row: Row) -> str:
-    share, level = row["top_category_share"], row["top_category"]
+    share, level = row["top_category_share"], _name(row, "top_category")
     if share is None or level is None:
         return "categories of its orders are not known"
     return f"{level} is {percent(share)} of the categories in its orders"

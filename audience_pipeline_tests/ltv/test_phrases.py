@@ -194,6 +194,34 @@ def test_a_reason_tells_the_customers_own_figures(column: str, known: dict[str, 
 
 
 @pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("home\r\nand\tgarden\x00", "home and garden"),
+        ("\u202e shoes\u2028\x85boots ", "shoes boots"),
+        ("s" * 60, "s" * 60),
+        ("s" * 61, "s" * 59 + "…"),
+        ("s" * 58 + " boots", "s" * 58 + "…"),
+    ],
+)
+def test_a_name_that_the_shop_gave_stays_on_its_line_and_short(name: str, words: str) -> None:
+    customer = row(first_category=name, last_category=name, top_category=name, channel=name)
+
+    assert said("first_category", customer) == f"first basket was mostly {words}"
+    assert said("last_category", customer) == f"latest order was mostly {words}"
+    assert said("top_category", customer) == f"buys {words} most often"
+    assert said("top_category_share", customer) == f"{words} is 40 % of the categories in its orders"
+    assert said("channel", customer) == f"first came through {words}"
+    assert by_description("channel", customer) == f"channel of the first day ({words})"
+
+
+def test_a_name_of_which_nothing_shows_is_not_known() -> None:
+    customer = row(first_category="\n\x00", channel="")
+
+    assert said("first_category", customer) == "category of the first basket is not known"
+    assert by_description("channel", customer) == "channel of the first day (unknown)"
+
+
+@pytest.mark.parametrize(
     ("column", "known", "words"),
     [
         ("orders", {"recency_days": 40}, "ordered once, 40 days ago"),
