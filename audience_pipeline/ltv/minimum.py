@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from audience_pipeline.ltv.snapshots import HORIZONS, MIN_COMPLETE, Horizon, longest_horizon
+from audience_pipeline.ltv.wording import count
 
 MIN_CUSTOMERS = 500
 MIN_DAYS = 183
@@ -54,15 +55,17 @@ def check_history(first: pl.DataFrame, as_of: date) -> Horizon:
     missing: list[str] = []
     suffices: list[date] = []
     if customers < MIN_CUSTOMERS:
-        missing.append(f"{customers} customers have bought and {MIN_CUSTOMERS} are needed")
+        missing.append(f"{_customers_have(customers)} bought and {MIN_CUSTOMERS} are needed")
         suffices.append(as_of + timedelta(days=math.ceil((MIN_CUSTOMERS - customers) * days / customers)))
     if days < MIN_DAYS:
-        missing.append(f"orders cover {days} days and {MIN_DAYS} are needed")
+        missing.append(f"orders cover {count(days, 'day')} and {MIN_DAYS} are needed")
         suffices.append(begin + timedelta(days=MIN_DAYS - 1))
     horizon = longest_horizon(first, as_of)
     if horizon is None:
         least = max(MIN_COMPLETE, customers // 4)
-        missing.append(f"{complete} customers have been observed for {shortest} days and {least} are needed")
+        missing.append(
+            f"{_customers_have(complete)} been observed for {shortest} days and {least:,} are needed"
+        )
         nth: date = dates[min(customers, least) - 1]
         suffices.append(nth + timedelta(days=shortest))
     if horizon is not None and not missing:
@@ -77,3 +80,7 @@ def check_history(first: pl.DataFrame, as_of: date) -> Horizon:
         complete=complete,
         suffices_on=when,
     )
+
+
+def _customers_have(number: int) -> str:
+    return count(number, "customer has", "customers have")

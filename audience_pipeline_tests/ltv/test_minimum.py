@@ -37,6 +37,7 @@ def refused(customers: int, days: int) -> TooLittleHistory:
     [
         (499, 800, ["499 customers have bought and 500 are needed"]),
         (5000, 150, ["orders cover 150 days and 183 are needed"]),
+        (1, 1, ["1 customer has bought", "orders cover 1 day and", "0 customers have been observed"]),
         (120, 100, ["120 customers", "orders cover 100 days", "have been observed for 90 days"]),
     ],
 )
@@ -84,7 +85,7 @@ def test_customers_who_all_came_lately_have_not_been_observed_for_long_enough() 
         ).alias("first_order")
     )  # fmt: skip
 
-    with pytest.raises(TooLittleHistory, match="1 customers have been observed for 90 days") as found:
+    with pytest.raises(TooLittleHistory, match="1 customer has been observed for 90 days") as found:
         check_history(first, last(250))
 
     assert found.value.complete == 1
