@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from audience_pipeline.ltv.report_tables import PURCHASE_MODEL, RULE, Tables
+from audience_pipeline.ltv.wording import count
 
 PROMISED = 0.7
 """Users are promised that this share of customers is within 30 percent."""
@@ -95,7 +96,8 @@ def headlines(tables: Tables) -> list[str]:
     if row["thousand_within_20"] is not None:
         said.append(
             f"The predicted total of 1,000 such customers is within 20 % of the actual one for "
-            f"{_of_100(row['thousand_within_20'])} of 100 random groups of 1,000."
+            f"{_of_100(row['thousand_within_20'])} of 100 random groups of 1,000"
+            f"{_drawn_from(row['customers'])}."
         )
     ranking = tables.differences.filter(
         (pl.col("target") == "ltv")
@@ -109,6 +111,12 @@ def headlines(tables: Tables) -> list[str]:
         word = "better than" if better > 0 else "worse than" if worse < 0 else "as well as"
         said.append(f"Customers are ranked by value {word} by BG/NBD + Gamma-Gamma (normalised Gini).")
     return said
+
+
+def _drawn_from(customers: int) -> str:
+    if customers >= FEW_CUSTOMERS:
+        return ""
+    return f", drawn with repetition from {count(customers, 'checked customer')}"
 
 
 def _of_high(row: dict[str, Any], age: int) -> str:
@@ -141,7 +149,7 @@ def warnings(tables: Tables) -> list[str]:
         )
     if row["customers"] < FEW_CUSTOMERS:
         found.append(
-            f"Only {row['customers']:,} customers could be checked: each share can be off by "
+            f"Only {count(row['customers'], 'customer')} could be checked: each share can be off by "
             f"{2 * 100 * (row['standard_error'] or 0):.0f} points by chance. More history makes it surer."
         )
     better, error = row["better_by"], row["better_by_error"]

@@ -186,6 +186,16 @@ def test_what_may_be_expected_is_said_in_plain_words(report: Report) -> None:
     assert 30 < report.summary["promise_from_day"] < 180
 
 
+@pytest.mark.parametrize(
+    ("customers", "end"),
+    [(1000, " of 1,000."), (999, " of 1,000, drawn with repetition from 999 checked customers.")],
+)
+def test_groups_greater_than_the_customers_who_were_checked_are_said_to_be(customers: int, end: str) -> None:
+    [said] = [one for one in headlines(measure(make_held(customers, (30,)))) if "random groups" in one]
+
+    assert said.endswith(f" of 100 random groups{end}")
+
+
 def test_less_data_makes_expectations_visibly_less_sure() -> None:
     few, many = (expected_accuracy(measure(make_held(size))) for size in (200, 3200))
 
