@@ -46,13 +46,17 @@ class Bar:
 
 
 def lower_bound(differences: Sequence[float]) -> float | None:
-    """One-sided lower 95 % bound of a mean by Student's t; None for a single figure."""
+    """One-sided lower 95 % bound of a mean over hold-outs; None for a single figure.
+
+    Student's t with the variance of repeated hold-outs, which have customers in common (Nadeau and Bengio
+    2003, "Inference for the generalization error").
+    """
     values = np.asarray(differences, dtype=np.float64)
     if len(values) < 2:
         return None
-    return float(
-        values.mean() - student.ppf(0.95, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    )
+    shared = 1 / len(values) + HELD_SHARE / (1 - HELD_SHARE)
+    error = float(values.std(ddof=1)) * math.sqrt(shared)
+    return float(values.mean() - student.ppf(0.95, len(values) - 1) * error)
 
 
 def mean_error(errors: Sequence[float], shared: float = HELD_SHARE) -> float:

@@ -42,13 +42,16 @@ class Forecasts:
     """Of the rows of the first window, in their order."""
 
 
-def calibrate(rows: Rows, outlook: Outlook, newest: date) -> tuple[Calibration, Distribution, Forecasts]:
+def calibrate(
+    rows: Rows, outlook: Outlook, newest: date, *, by_rule: bool = False
+) -> tuple[Calibration, Distribution, Forecasts]:
     """Fit the calibration and the distribution, and the held-out forecasts that they give.
 
     Args:
         rows: Training rows.
         outlook: Of each row, by models that never saw its customer.
         newest: The newest day with a complete following window: the level of the next year is its.
+        by_rule: Choose no other multiple than the rule's: windows are shorter than a year.
     """
     on_newest = ~rows.first_window & rows.on(newest)
     calibration = _fit(rows, outlook, on_newest, np.ones(len(rows), dtype=bool))
@@ -70,18 +73,20 @@ def calibrate(rows: Rows, outlook: Outlook, newest: date) -> tuple[Calibration, 
         # The probabilities of all are those that the others calibrate: else the fold's own outcomes
         # would come back to it through the distribution.
         prospects = others.prospects(outlook_of_first, observed, bucket[first])
-        told = _distribution(prospects, years, years.fold != number).predict(prospects.take(own[first]))
+        taught = _distribution(prospects, years, years.fold != number, by_rule=by_rule)
+        told = taught.predict(prospects.take(own[first]))
         for name, values in forecast.items():
             values[own[first]] = getattr(told, name)
     prospects = calibration.prospects(outlook_of_first, observed, bucket[first])
-    distribution = _distribution(prospects, years, _sampled(years))
+    distribution = _distribution(prospects, years, _sampled(years), by_rule=by_rule)
     return calibration, distribution, Forecasts(calibrated, repeat, Forecast(**forecast))
 
 
-def _distribution(prospects: Prospects, years: Rows, inside: Bools) -> Distribution:
+def _distribution(prospects: Prospects, years: Rows, inside: Bools, *, by_rule: bool) -> Distribution:
     """What some of the rows of the first window teach."""
     some = years.take(inside)
-    return Distribution.fit(prospects.take(inside), some.spent, some.ordered, some.fold)
+    fitted = Distribution.fit(prospects.take(inside), some.spent, some.ordered, some.fold)
+    return fitted.by_rule() if by_rule else fitted
 
 
 def _sampled(years: Rows) -> Bools:

@@ -23,7 +23,8 @@ FORMAT = 3
 """Of the model folder; a folder of another format is refused."""
 
 _HIGH_FROM, _MEDIUM_FROM = 0.7, 0.4
-_MAJOR = 0.01
+_MINOR = 100.0
+"""Minor units in a major one. A quotient is the nearest number to what was meant; a product is not."""
 _CHUNK = 50_000
 """Rows that are predicted at once: bounds memory."""
 
@@ -145,12 +146,12 @@ class LtvModel:
         forecast = self.distribution.predict(self.calibration.prospects(rest, observed, bucket))
         fact = customers.first_year
         return {
-            "predicted_ltv": _put(fact, young, observed + remaining) * _MAJOR,
-            "likely_ltv": _put(fact, young, forecast.likely) * _MAJOR,
-            "ltv_p10": _put(fact, young, forecast.p10) * _MAJOR,
-            "ltv_p90": _put(fact, young, forecast.p90) * _MAJOR,
+            "predicted_ltv": _put(fact, young, observed + remaining) / _MINOR,
+            "likely_ltv": _put(fact, young, forecast.likely) / _MINOR,
+            "ltv_p10": _put(fact, young, forecast.p10) / _MINOR,
+            "ltv_p90": _put(fact, young, forecast.p90) / _MINOR,
             "within_30_probability": _put(np.ones(len(fact)), young, forecast.within_30),
-            "next_12m_value": self.calibration.next_year(year) * _MAJOR,
+            "next_12m_value": self.calibration.next_year(year) / _MINOR,
             "repeat_probability": self.calibration.repeat.applied(year.again, age_bucket(customers.age)),
         }
 

@@ -75,7 +75,8 @@ def score(
         pl.lit(prediction_date).alias("prediction_date"),
         pl.lit(model_version, dtype=pl.String).alias("model_version"),
         "age_days",
-        (pl.col("observed_minor") * 0.01).alias("observed_value"),
+        # As numpy divides: polars divides a single row another way than many.
+        pl.Series("observed_value", table["observed_minor"].to_numpy() / 100.0),
     )
     if model is None:
         return known.select(

@@ -112,9 +112,9 @@ def train(
         tell=lambda share: tell("models of some customers predict the others", 0.2 + 0.4 * share),
     )  # fmt: skip
     newest = calendar_days(first, as_of, horizon.days)[0]
-    calibration, distribution, forecasts = calibrate(rows, held.outlook, newest)
-    if horizon.days < HORIZON_DAYS:
-        distribution = distribution.by_rule()
+    calibration, distribution, forecasts = calibrate(
+        rows, held.outlook, newest, by_rule=horizon.days < HORIZON_DAYS
+    )
     tell("model of all customers", 0.65)
     outlook = fit_final(rows, base, encoder, held.smear, seed=seed, threads=threads)
     uncut = LtvModel(as_of, horizon.days, outlook, calibration, distribution)

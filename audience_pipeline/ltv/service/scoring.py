@@ -18,7 +18,7 @@ from audience_pipeline.ltv.service.lines import EPOCH, orders_of
 from audience_pipeline.ltv.service.requests import Customer
 
 _NAMES = tuple(PREDICTIONS_SCHEMA)
-_MAJOR = 0.01
+_MINOR = 100.0
 
 
 def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) -> list[dict[str, Any]]:
@@ -44,7 +44,7 @@ def predictions(model: LtvModel, version: str, customers: Sequence[Customer]) ->
         "prediction_date": [customer.as_of.isoformat() for customer in customers],
         "model_version": [version] * len(customers),
         "age_days": age.tolist(),
-        "observed_value": (observed * _MAJOR).tolist(),
+        "observed_value": (observed / _MINOR).tolist(),
         "confidence": [confidence_of(value) for value in columns["within_30_probability"]],
         "ltv_quintile": [of_one(value, model.cuts) for value in columns["predicted_ltv"]],
     }
