@@ -117,10 +117,11 @@ def _print(customer: str, day: date, prediction: dict[str, Any], why: pl.DataFra
         )
     else:
         out.print(
-            f"  12-month LTV   {number(prediction['predicted_ltv'], 2)} on average; most likely near "
-            f"{number(prediction['likely_ltv'], 2)} (confidence {prediction['confidence']}: "
-            f"{percent(prediction['within_30_probability'])} to be within 30 % of that); in 8 of 10 cases "
-            f"between {number(prediction['ltv_p10'], 2)} and {number(prediction['ltv_p90'], 2)}",
+            f"  12-month LTV   {number(prediction['predicted_ltv'], 2)} on average; "
+            f"{number(prediction['likely_ltv'], 2)} is the value most often within 30 % of the truth "
+            f"({percent(prediction['within_30_probability'])}, confidence {prediction['confidence']}); one "
+            f"customer in ten ends above {number(prediction['ltv_p90'], 2)}, at most one in ten below "
+            f"{number(prediction['ltv_p10'], 2)}",
             soft_wrap=True,
         )
     out.print(

@@ -39,8 +39,6 @@ MARGINS = (0.01, 0.02, 0.03, 0.05, 0.08, 0.12)
 """Gains in stated probability for which another multiple than the rule's may be chosen."""
 _SURELY = 0.15
 """A gain that calibrated probabilities do not mistake: then another multiple is always chosen."""
-_AS_GOOD = 0.01
-"""Stated probabilities closer than this say the same."""
 _NEVER = 9.0
 _SURENESS = 2.0
 """Standard errors by which a margin's gain on held-out customers must exceed nothing."""
@@ -129,7 +127,6 @@ class Distribution:
         stated = _stated(self._tables, prospects)
         low, high = _quantiles_of(self._tables, prospects, self._tables.bounds[:, prospects.bucket])
         best = _best(stated, np.asarray(self.margins)[prospects.bucket])
-        best = _not_beyond(stated, best, observed, high)
         probability = self.odds.applied(stated[np.arange(len(best)), best], prospects.bucket)
         positive = observed > 0
         likely = np.where(positive, observed * MULTIPLES[best], observed)
@@ -282,15 +279,6 @@ def _best(stated: Floats, margin: Floats | float) -> Ints:
     best = stated.argmax(axis=1)
     gain = stated[np.arange(len(best)), best] - stated[:, _RULE]
     return np.where(gain > margin, best, _RULE)
-
-
-def _not_beyond(stated: Floats, best: Ints, observed: Floats, high: Floats) -> Ints:
-    """Where the choice lies above the upper bound, the best multiple below it if that is as good."""
-    rows = np.arange(len(best))
-    below = np.where(MULTIPLES * observed[:, None] <= high[:, None], stated, -1.0)
-    other = below.argmax(axis=1)
-    as_good = below[rows, other] >= stated[rows, best] - _AS_GOOD
-    return np.where((MULTIPLES[best] * observed > high) & as_good, other, best)
 
 
 def _choices(stated: Floats, right: Bools) -> Floats:

@@ -150,7 +150,7 @@ def test_trees_that_are_cut_off_are_no_model(model: LtvModel, tmp_path: Path, sh
 def test_once_the_first_year_is_over_the_value_is_a_fact(scored: pl.DataFrame) -> None:
     facts = scored.filter(pl.col("age_days") >= 364)
 
-    spent = facts["first_year_minor"] * 0.01
+    spent = pl.Series(facts["first_year_minor"].to_numpy() / 100.0)
     assert facts.height > 500
     for name in ("predicted_ltv", "likely_ltv", "ltv_p10", "ltv_p90"):
         assert facts[name].to_list() == spent.to_list()
@@ -166,14 +166,14 @@ def test_the_last_day_of_a_first_year_is_a_fact_and_the_day_before_a_forecast(
     last, before = (model.predict(row.with_columns(pl.lit(age).alias("age_days"))) for age in (364, 363))
 
     assert last["within_30_probability"].item() == 1.0
-    assert last["predicted_ltv"].item() == row["first_year_minor"].item() * 0.01
+    assert last["predicted_ltv"].item() == row["first_year_minor"].item() / 100.0
     assert before["within_30_probability"].item() < 1.0
-    assert before["predicted_ltv"].item() > row["first_year_minor"].item() * 0.01
+    assert before["predicted_ltv"].item() > row["first_year_minor"].item() / 100.0
 
 
 def test_predictions_obey_their_laws(scored: pl.DataFrame) -> None:
     young = scored.filter((pl.col("age_days") < 364) & (pl.col("observed_minor") > 0))
-    observed = young["first_year_minor"] * 0.01
+    observed = pl.Series(young["first_year_minor"].to_numpy() / 100.0)
 
     sane(scored.select([*MONEY, "within_30_probability", "repeat_probability", "confidence"]))
     assert (young["predicted_ltv"] > observed).all()
@@ -229,8 +229,8 @@ def test_who_has_sent_everything_back_or_more_is_predicted(model: LtvModel, feat
         money = [pl.lit(left, dtype=pl.Int64).alias(name) for name in ("observed_minor", "first_year_minor")]
         found = model.predict(young.with_columns(money))
         sane(found)
-        assert set(found["likely_ltv"]) == {left * 0.01}
-        assert (found["predicted_ltv"] >= left * 0.01).all()
+        assert set(found["likely_ltv"]) == {left / 100.0}
+        assert (found["predicted_ltv"] >= left / 100.0).all()
 
 
 @pytest.mark.parametrize("age", [0, 1, 363, 364, 365, 3650, 10_000])
