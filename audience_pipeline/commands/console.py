@@ -19,8 +19,9 @@ from rich.table import Table
 from audience_pipeline.settings import CONFIG_NAME, PROJECT_ROOT, Settings, SettingsError, read_config
 
 _WIDE = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 132
-"""In a file or a pipe tables take the width that they need; a terminal, or COLUMNS, says its own."""
-out = Console(width=_WIDE)
+"""In a file or a pipe tables take the width that they need; a terminal, or COLUMNS, says its own. A height
+goes with it: without one, a terminal that calls itself dumb would cut tables at 80."""
+out = Console(width=_WIDE, height=None if _WIDE is None else 25)
 """Results."""
 err = Console(stderr=True)
 """Progress, notices and errors, so that results can be piped."""

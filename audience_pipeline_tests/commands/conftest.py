@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from audience_pipeline.cli import app
+from audience_pipeline.commands import console
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ Run = Callable[..., Said]
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(console.out, "width", 200)
     # Commands set these for the process that they believe to be theirs alone.
     for variable in ("DAGSTER_HOME", "AUDIENCE_HOME", "AUDIENCE_LAKE"):
         monkeypatch.setenv(variable, "")

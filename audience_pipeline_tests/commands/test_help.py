@@ -36,6 +36,7 @@ def test_the_commands_are_those_that_the_readme_promises() -> None:
         "demo",
         "ingest",
         "ltv evaluate",
+        "ltv explain",
         "ltv models",
         "ltv promote",
         "ltv rollback",
