@@ -52,7 +52,7 @@ format: $(READY) ## Format and fix what can be fixed
 
 lock: $(READY) ## Resolve requirements.lock anew from pyproject.toml
 	@$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
-	  --no-emit-index-url --no-strip-extras --no-annotate --no-header --quiet -o requirements.lock
+	  --no-strip-extras --no-annotate --no-header --quiet -o requirements.lock
 
 clean: ## Remove the environment and the demo's results
 	@rm -rf $(VENV) .demo
