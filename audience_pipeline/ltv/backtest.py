@@ -14,7 +14,7 @@ from audience_pipeline.ltv.minimum import TooLittleHistory
 from audience_pipeline.ltv.model import LtvModel
 from audience_pipeline.ltv.outlook import expect
 from audience_pipeline.ltv.snapshots import AGES, HORIZON_DAYS, first_orders, labels, longest_horizon
-from audience_pipeline.ltv.training import Progress, Trained, train
+from audience_pipeline.ltv.training import Progress, Trained, fit, train
 
 COHORT_DAYS = 91
 """Customers acquired in so many days are the later cohort."""
@@ -41,9 +41,9 @@ def hold_out(
         customers: Ids of the customers to hold out.
         ages: Days after the first order at which they are predicted.
         activity: The customer activity table, if there is one.
-        seed: As in :func:`train`.
-        threads: As in :func:`train`.
-        progress: As in :func:`train`.
+        seed: As in :func:`fit`.
+        threads: As in :func:`fit`.
+        progress: As in :func:`fit`.
 
     Returns:
         Those of them whose window is complete, at each age; and those known a window before ``as_of``.
@@ -53,7 +53,7 @@ def hold_out(
     """
     orders = orders.filter(pl.col("order_date") <= as_of)
     is_out = pl.col("customer_id").is_in(customers.implode())
-    trained = train(
+    trained = fit(
         orders.filter(~is_out),
         as_of,
         None if activity is None else activity.filter(~is_out),
@@ -102,7 +102,7 @@ def later_cohort(
     if cohort.height < _LEAST_COHORT or horizon is None or horizon.days < HORIZON_DAYS:
         return None
     try:
-        trained = train(orders, trained_on, activity, seed=seed, threads=threads, progress=progress)
+        trained = fit(orders, trained_on, activity, seed=seed, threads=threads, progress=progress)
     except TooLittleHistory:
         return None
     means = _means(trained.held)
@@ -154,9 +154,9 @@ def next_period(
         trained_on: The last day whose data the model sees.
         days: How many days after it are predicted.
         activity: The customer activity table, if there is one.
-        seed: As in :func:`train`.
-        threads: As in :func:`train`.
-        progress: As in :func:`train`.
+        seed: As in :func:`fit`.
+        threads: As in :func:`fit`.
+        progress: As in :func:`fit`.
 
     Returns:
         One row a customer, as in ``HeldOut.next_12m``.
@@ -164,7 +164,7 @@ def next_period(
     Raises:
         TooLittleHistory: There was too little to train on by then.
     """
-    trained = train(orders, trained_on, activity, seed=seed, threads=threads, progress=progress)
+    trained = fit(orders, trained_on, activity, seed=seed, threads=threads, progress=progress)
     first, end = first_orders(orders, trained_on), trained_on + timedelta(days=days)
     return _next(trained.model, orders, first, trained_on, end, activity, _means(trained.held), days)
 

@@ -59,15 +59,23 @@ Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """A model and what is known of its quality."""
+class Fitted:
+    """A model, and what its quality can be measured on."""
 
     model: LtvModel
     held: HeldOut
     """Predictions of customers by models that never saw them, beside what they spent."""
-    report: Report
     outliers: pl.DataFrame
     """Giant orders and returns that were set to an ordinary size in training: ``OUTLIERS_SCHEMA``."""
+    summary: Mapping[str, Any]
+    """What was trained on what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained(Fitted):
+    """A model and what is known of its quality."""
+
+    report: Report
 
 
 def train(
@@ -80,7 +88,40 @@ def train(
     progress: Progress | None = None,
     later: HeldOut | None = None,
 ) -> Trained:
-    """Train and evaluate on what was known at the end of ``as_of``.
+    """:func:`fit` a model and measure it on the customers that its folds held out.
+
+    Args:
+        orders: As in :func:`fit`.
+        as_of: As in :func:`fit`.
+        activity: As in :func:`fit`.
+        seed: As in :func:`fit`.
+        threads: As in :func:`fit`.
+        progress: As in :func:`fit`.
+        later: Predictions of a later cohort, to be reported beside those of held-out customers.
+
+    Raises:
+        TooLittleHistory: See :func:`audience_pipeline.ltv.minimum.check_history`.
+    """
+    tell = progress or _silent
+    fitted = fit(orders, as_of, activity, seed=seed, threads=threads, progress=progress)
+    tell("evaluation", 0.9)
+    report = build_report(
+        held=fitted.held, later=later, importances=importances(fitted.model), summary=fitted.summary
+    )
+    tell("done", 1.0)
+    return Trained(fitted.model, fitted.held, fitted.outliers, fitted.summary, report)
+
+
+def fit(
+    orders: pl.LazyFrame,
+    as_of: date,
+    activity: pl.LazyFrame | None = None,
+    *,
+    seed: int = 7,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit a model to what was known at the end of ``as_of``.
 
     Args:
         orders: The orders table; later rows are not read.
@@ -89,7 +130,6 @@ def train(
         seed: Of folds and trees: the same data and seed give the same model, bit for bit.
         threads: Boosters that grow at once, each on one core; changes nothing but the time.
         progress: Told of each step.
-        later: Predictions of a later cohort, to be reported beside those of held-out customers.
 
     Raises:
         TooLittleHistory: See :func:`audience_pipeline.ltv.minimum.check_history`.
@@ -121,7 +161,6 @@ def train(
     cuts = quintiles.cut_points(uncut.predict(features, threads=threads)["predicted_ltv"])
     model = LtvModel(as_of, horizon.days, outlook, calibration, distribution, cuts)
 
-    tell("evaluation", 0.9)
     held_out = held_tables(rows, held.outlook, forecasts, newest, horizon.days)
     summary = {
         "as_of": as_of,
@@ -137,9 +176,7 @@ def train(
         "other_multiples_from": list(distribution.margins),
         "parameters": {**RECIPE, "seed": seed},
     }
-    report = build_report(held=held_out, later=later, importances=importances(model), summary=summary)
-    tell("done", 1.0)
-    return Trained(model, held_out, report, giants)
+    return Fitted(model, held_out, giants, summary)
 
 
 def _silent(_step: str, _share: float) -> None:
@@ -163,16 +200,9 @@ def _rows(
     raw = customer_features(orders.filter(is_giant), days.filter(is_giant).lazy())
     frame = as_they_were(features, raw.collect(engine="streaming"))
     encoder = Encoder.fit(features)
-    rows = build_rows(
-        features,
-        frame,
-        labels(tamed, features, as_of, horizon.days),
-        labels(orders, features, as_of, horizon.days),
-        encoder,
-        horizon,
-        seed,
-    )
-    return rows, encoder
+    learnt = labels(tamed, features, as_of, horizon.days)
+    actual = learnt if giants.is_empty() else labels(orders, features, as_of, horizon.days)
+    return build_rows(features, frame, learnt, actual, encoder, horizon, seed), encoder
 
 
 def _base(features: pl.DataFrame, encoder: Encoder, horizon: Horizon, seasons: Seasons, seed: int) -> Base:

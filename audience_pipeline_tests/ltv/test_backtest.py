@@ -188,7 +188,7 @@ def test_the_next_period_is_predicted_for_everybody_who_was_there(
     shop_orders: pl.DataFrame, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day = date(2024, 9, 30)
-    monkeypatch.setattr(backtest, "train", lambda *_args, **_kwargs: trained)
+    monkeypatch.setattr(backtest, "fit", lambda *_args, **_kwargs: trained)
 
     found = next_period(shop_orders.lazy(), day, 180)
 
