@@ -32,15 +32,7 @@ from audience_pipeline.commands.demo_input import (
     shop_files,
     waiting_files,
 )
-from audience_pipeline.commands.reading import (
-    ColumnOption,
-    DateFormatOption,
-    DecimalOption,
-    DelimiterOption,
-    EncodingOption,
-    ThousandsOption,
-    reading,
-)
+from audience_pipeline.commands.reading import Said, reads_files
 from audience_pipeline.commands.report import gather
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
@@ -64,6 +56,7 @@ class Clock:
         note(f"  {name}: {self.seconds[name]:.1f} s")
 
 
+@reads_files
 def demo(
     transactions: Annotated[
         Path | None,
@@ -77,13 +70,9 @@ def demo(
         int, typer.Option(help="Customers of the synthetic shop.", min=1, max=5_000_000)
     ] = 20_000,
     seed: Annotated[int, typer.Option(help="Another seed draws another shop.", min=0)] = 7,
-    column: ColumnOption = None,
-    date_format: DateFormatOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
+    *,
+    said: Said,
 ) -> None:
     """The whole flow: raw files to audiences on three sandbox platforms. Nothing leaves the machine.
 
@@ -92,7 +81,6 @@ def demo(
     if transactions is not None and not transactions.is_file():
         fail(f"{transactions}: there is no such file", 2)
     home = directory or DEMO_ROOT / _name(transactions, customers, seed)
-    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     clock = Clock()
     started = time.perf_counter()
     try:

@@ -20,15 +20,7 @@ from audience_pipeline.commands.console import (
     progress,
     workspace,
 )
-from audience_pipeline.commands.reading import (
-    ColumnOption,
-    DateFormatOption,
-    DecimalOption,
-    DelimiterOption,
-    EncodingOption,
-    ThousandsOption,
-    reading,
-)
+from audience_pipeline.commands.reading import Said, reads_files
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.tables import landing_tables
 from audience_pipeline.commands.value_tables import model_tables
@@ -36,19 +28,16 @@ from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 
 
+@reads_files
 def ingest(
     kind: Annotated[Kind, typer.Argument(help="What the files hold.")],
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="CSV, JSON or Parquet, plain or gzip.")
     ],
     directory: DirOption = None,
-    column: ColumnOption = None,
-    date_format: DateFormatOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
+    *,
+    said: Said,
 ) -> None:
     """Land files: validate, quarantine bad rows with reasons, add what is new. Twice adds nothing twice.
 
@@ -56,7 +45,6 @@ def ingest(
     """
     if missing := [str(file) for file in files if not file.is_file()]:
         fail(f"{', '.join(missing)}: there is no such file", 2)
-    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     settings = workspace(directory, demos=False)
     with progress(f"ingest {kind.value}") as step:
         try:

@@ -15,15 +15,7 @@ from audience_pipeline.commands.ltv_explain import explain, model_in
 from audience_pipeline.commands.ltv_models import models, promote, rollback
 from audience_pipeline.commands.ltv_serve import serve
 from audience_pipeline.commands.orders_file import AsOfOption, TransactionsOption, order_parts_of, orders_of
-from audience_pipeline.commands.reading import (
-    ColumnOption,
-    DateFormatOption,
-    DecimalOption,
-    DelimiterOption,
-    EncodingOption,
-    ThousandsOption,
-    reading,
-)
+from audience_pipeline.commands.reading import Said, reads_files
 from audience_pipeline.commands.value_tables import model_tables
 
 MOST_DAYS = 36_500
@@ -33,18 +25,15 @@ app = typer.Typer(no_args_is_help=True, help="Customer values: train, score, eva
 
 
 @app.command()
+@reads_files
 def train(
     transactions: TransactionsOption,
     model: Annotated[Path, typer.Option(metavar="DIR", help="Where the model is written.")],
     as_of: AsOfOption = None,
     seed: Annotated[int, typer.Option(help="The same data and seed give the same model.", min=0)] = 7,
-    column: ColumnOption = None,
-    date_format: DateFormatOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
+    *,
+    said: Said,
 ) -> None:
     """Train a model of customer values on a file of transactions.
 
@@ -59,7 +48,6 @@ def train(
     from audience_pipeline.ltv.minimum import TooLittleHistory
     from audience_pipeline.sources.files import file_name
 
-    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     unusable = usable(model)
     if unusable:
         fail(unusable, 2)
@@ -84,6 +72,7 @@ def train(
 
 
 @app.command()
+@reads_files
 def score(
     model: Annotated[Path, typer.Option(metavar="DIR", help="What train has written.")],
     transactions: TransactionsOption,
@@ -107,12 +96,8 @@ def score(
             help="Why as well: .parquet or .csv, one row a customer and reason, up to three each.",
         ),
     ] = None,
-    column: ColumnOption = None,
-    date_format: DateFormatOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
+    *,
+    said: Said,
 ) -> None:
     """Predict the value of every customer in a file.
 
@@ -129,7 +114,6 @@ def score(
     if as_of is not None and observe_days is not None:
         fail("--as-of and --observe-days exclude each other", 2)
     loaded, told = model_in(model), [REASONS_SCHEMA.to_frame()]
-    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     with order_parts_of(transactions, said) as (parts, last, _), progress("score") as step:
         predictions = score_in_parts(
             loaded,

@@ -10,15 +10,7 @@ import typer
 
 from audience_pipeline.commands.console import JsonOption, fail, note, out, print_json, progress
 from audience_pipeline.commands.orders_file import AsOfOption, TransactionsOption, orders_of
-from audience_pipeline.commands.reading import (
-    ColumnOption,
-    DateFormatOption,
-    DecimalOption,
-    DelimiterOption,
-    EncodingOption,
-    ThousandsOption,
-    reading,
-)
+from audience_pipeline.commands.reading import Said, reads_files
 from audience_pipeline.commands.value_tables import evaluation_tables
 
 if TYPE_CHECKING:
@@ -32,7 +24,8 @@ LAST_AGE = 363
 """On day 364 the first year is over and its value known."""
 
 
-def evaluate(  # noqa: PLR0917
+@reads_files
+def evaluate(
     transactions: TransactionsOption,
     observe_days: Annotated[
         list[int] | None,
@@ -53,13 +46,9 @@ def evaluate(  # noqa: PLR0917
         Path | None, typer.Option(metavar="FILE.html", help="Write the report as one page as well.")
     ] = None,
     as_of: AsOfOption = None,
-    column: ColumnOption = None,
-    date_format: DateFormatOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
+    *,
+    said: Said,
 ) -> None:
     """Train without some customers, predict them, and compare with what they really spent.
 
@@ -71,7 +60,6 @@ def evaluate(  # noqa: PLR0917
 
     if report is not None and report.suffix not in {".html", ".htm"}:
         fail(f"{report}: the report is an HTML page; use the suffix .html", 2)
-    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     ages = tuple(sorted(set(observe_days or AGES)))
     with orders_of(transactions, said) as (lines, last), progress("evaluate") as step:
         day = as_of.date() if as_of else last

@@ -13,34 +13,23 @@ from rich.markup import escape
 
 from audience_pipeline.commands.console import JsonOption, fail, out, print_json, table
 from audience_pipeline.commands.orders_file import AsOfOption, TransactionsOption, order_parts_of
-from audience_pipeline.commands.reading import (
-    ColumnOption,
-    DateFormatOption,
-    DecimalOption,
-    DelimiterOption,
-    EncodingOption,
-    ThousandsOption,
-    reading,
-)
+from audience_pipeline.commands.reading import Said, reads_files
 from audience_pipeline.commands.tables import number, percent
 
 if TYPE_CHECKING:
     from audience_pipeline.ltv.model import LtvModel
 
 
+@reads_files
 def explain(
     model: Annotated[Path, typer.Option(metavar="DIR", help="What train has written.")],
     transactions: TransactionsOption,
     customer: Annotated[str, typer.Option(metavar="ID", help="As in the column customer_id of the file.")],
     as_of: AsOfOption = None,
     count: Annotated[int, typer.Option(help="The most reasons that are told.", min=1)] = 3,
-    column: ColumnOption = None,
-    date_format: DateFormatOption = None,
-    decimal: DecimalOption = None,
-    thousands: ThousandsOption = None,
-    encoding: EncodingOption = None,
-    delimiter: DelimiterOption = None,
     as_json: JsonOption = False,
+    *,
+    said: Said,
 ) -> None:
     """Say why a customer is predicted what it is.
 
@@ -52,7 +41,6 @@ def explain(
     from audience_pipeline.sources.files import file_name
 
     loaded, customer = model_in(model), _landed(customer)
-    said = reading(column, date_format, decimal, thousands, encoding, delimiter)
     with order_parts_of(transactions, said) as (parts, last, _):
         day = as_of.date() if as_of else last
         orders = _orders_of(parts, customer)

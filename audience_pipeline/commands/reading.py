@@ -2,33 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from audience_pipeline.commands.console import fail
 
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--column", metavar="OURS=THEIRS", help="Name of one of our columns in the file; repeatable."
-    ),
-]
-DateFormatOption = Annotated[str | None, typer.Option(help="How dates are written, such as %d/%m/%Y.")]
-DecimalOption = Annotated[str | None, typer.Option(help="Decimal sign of amounts: . or ,")]
-ThousandsOption = Annotated[str | None, typer.Option(help="Thousands separator of amounts, if any.")]
-EncodingOption = Annotated[str | None, typer.Option(help="Encoding of the file, such as latin-1.")]
-DelimiterOption = Annotated[str | None, typer.Option(help="Separator of CSV fields, where it is not found.")]
+Said = dict[str, Any]
+"""What was said, by the names of :class:`audience_pipeline.sources.options.ReadOptions`."""
+
+
+def reads_files(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with the options that say how a file is written, in place of its parameter ``said``."""
+    own = inspect.signature(command)
+    hints = get_type_hints(command, include_extras=True)
+    options = inspect.signature(reading)
+    option_hints = get_type_hints(reading, include_extras=True)
+    parameters = [
+        one.replace(annotation=hints[one.name]) for one in own.parameters.values() if one.name != "said"
+    ] + [
+        one.replace(annotation=option_hints[one.name], kind=inspect.Parameter.KEYWORD_ONLY)
+        for one in options.parameters.values()
+    ]
+
+    def run(**given: Any) -> None:
+        said = reading(**{name: given.pop(name) for name in options.parameters})
+        command(**given, said=said)
+
+    run.__name__, run.__doc__, run.__module__ = command.__name__, command.__doc__, command.__module__
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    run.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return run
 
 
 def reading(
-    column: list[str] | None,
-    date_format: str | None,
-    decimal: str | None,
-    thousands: str | None,
-    encoding: str | None,
-    delimiter: str | None,
-) -> dict[str, Any]:
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Name of one of our columns in the file; repeatable."),
+    ] = None,
+    date_format: Annotated[str | None, typer.Option(help="How dates are written, such as %d/%m/%Y.")] = None,
+    decimal: Annotated[str | None, typer.Option(help="Decimal sign of amounts: . or ,")] = None,
+    thousands: Annotated[str | None, typer.Option(help="Thousands separator of amounts, if any.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of the file, such as latin-1.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Separator of CSV fields, where it is not found.")
+    ] = None,
+) -> Said:
     """What was said, by the names of :class:`audience_pipeline.sources.options.ReadOptions`.
 
     Options that cannot be meant end the command as wrong usage.
