@@ -8,8 +8,6 @@ import polars as pl
 
 from audience_pipeline.settings import Settings
 
-HEADLINE = "ltv"
-
 
 def gather(settings: Settings) -> dict[str, Any]:
     """Sources, model, quintiles, segments and audiences of the newest complete as-of date, JSON-safe."""

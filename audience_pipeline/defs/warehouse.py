@@ -17,8 +17,6 @@ from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 
-MARTS = ("orders", "customer_activity")
-
 
 class Translator(DagsterDbtTranslator):  # type: ignore[misc]
     """Groups and owners of dbt models follow the graph's stages."""

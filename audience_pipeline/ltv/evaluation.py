@@ -20,7 +20,6 @@ FIGURES = (
     "value_within_30", "value_within_20", "top_decile_share", "top_decile_capture",
 )  # fmt: skip
 """Names of the figures of one forecast, in the order in which they are shown; see :class:`Judge`."""
-LESS_IS_BETTER = ("mae", "rmse", "decile_mape")
 THOUSAND = 1000
 """Customers in the groups whose total users are promised to know within 20 percent."""
 _ALMOST_NOTHING = 1e-12
