@@ -5,11 +5,13 @@ import dagster as dg
 from audience_pipeline.defs.audiences import audience_assets
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.cohorts import cohort_asset
+from audience_pipeline.defs.consent import consent_asset
 from audience_pipeline.defs.customers import customer_assets
 from audience_pipeline.defs.delivery import delivery_definitions
 from audience_pipeline.defs.jobs import JOBS, SCHEDULES
 from audience_pipeline.defs.ltv import ltv_assets
 from audience_pipeline.defs.model_sensors import build_model_sensors
+from audience_pipeline.defs.profile import profile_asset
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.segments import segment_assets
 from audience_pipeline.defs.sensors import build_sensors
@@ -32,8 +34,10 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
             assets=[
                 *source_assets(settings, files or {}),
                 *customer_assets(settings, calendar),
+                consent_asset(settings, calendar),
                 *ltv_assets(settings, calendar),
                 *segment_assets(settings, calendar),
+                profile_asset(settings, calendar),
                 *audience_assets(settings, calendar),
                 cohort_asset(settings, calendar),
             ],

@@ -1,4 +1,4 @@
-"""Profiles and audience memberships as of a date."""
+"""Audience memberships as of a date."""
 
 from datetime import date
 
@@ -7,7 +7,6 @@ import polars as pl
 
 from audience_pipeline.audiences.definition import Definitions, load_definitions
 from audience_pipeline.audiences.membership import memberships
-from audience_pipeline.audiences.profile import customer_profile as profile_of
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.resources import LedgerResource
@@ -21,32 +20,9 @@ from audience_pipeline.defs.storage import (
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.settings import Settings
 
-PROFILE_INPUTS = ("customer_features", "ltv_predictions", "customer_segments", "identifiers", "consent")
-
 
 def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
-    """customer_profile and audience_memberships, one partition per as-of date."""
-
-    @dg.asset(
-        group_name="audiences",
-        partitions_def=calendar.daily,
-        kinds={"polars", "parquet"},
-        owners=["team:growth"],
-    )
-    def customer_profile(
-        context: dg.AssetExecutionContext,
-        customer_features: pl.LazyFrame,
-        ltv_predictions: pl.LazyFrame,
-        customer_segments: pl.LazyFrame,
-        identifiers: pl.LazyFrame,
-        consent: pl.LazyFrame,
-    ) -> dg.MaterializeResult[pl.LazyFrame]:
-        """Everything an audience may ask of a customer, one row each: value, rhythm, categories, website
-        and e-mail behaviour, segment, consent. Money in the shop's currency.
-        """
-        seen = landing_sequence(settings.lake, context.partition_key, *PROFILE_INPUTS)
-        profile = profile_of(customer_features, ltv_predictions, customer_segments, identifiers, consent)
-        return dg.MaterializeResult(value=profile, metadata={LANDING_SEQUENCE: seen})
+    """audience_memberships, one partition per as-of date."""
 
     @dg.asset(
         group_name="audiences",
@@ -100,7 +76,7 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
             ],
         )
 
-    return [customer_profile, audience_memberships]
+    return [audience_memberships]
 
 
 def defined(settings: Settings) -> Definitions:
