@@ -6,7 +6,6 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from audience_pipeline.customers import consent as consents
 from audience_pipeline.customers import identity
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import CUSTOMER_FEATURES
@@ -21,7 +20,7 @@ from audience_pipeline.sources.contract import Kind
 
 
 def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
-    """identifiers, consent and customer_features, one partition per as-of date."""
+    """Identifiers and customer features, one partition per as-of date."""
 
     @dg.asset(
         group_name="customers",
@@ -43,31 +42,6 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         as_of = date.fromisoformat(context.partition_key)
         known = identity.identifiers(dataset(settings.lake, Kind.CRM), as_of, landings=landings)
         return dg.MaterializeResult(value=known, metadata={LANDING_SEQUENCE: seen})
-
-    @dg.asset(
-        group_name="customers",
-        partitions_def=calendar.daily,
-        deps=[Kind.CRM.dataset, Kind.CONSENT.dataset],
-        kinds={"polars", "parquet"},
-        owners=["team:privacy"],
-    )
-    def consent(
-        context: dg.AssetExecutionContext, orders: pl.LazyFrame, ledger: LedgerResource
-    ) -> dg.MaterializeResult[pl.LazyFrame]:
-        """Whether each customer may be advertised to, and on which platform. The latest statement wins;
-        silence means no in the EEA, the UK and Switzerland.
-        """
-        for kind in (Kind.CRM, Kind.CONSENT):
-            ensure_dataset(settings.lake, kind)
-        with ledger.open() as opened:
-            seen = newest_landing(opened)
-        stated = consents.consent(
-            dataset(settings.lake, Kind.CONSENT),
-            dataset(settings.lake, Kind.CRM),
-            date.fromisoformat(context.partition_key),
-            customers=orders.select("customer_id").unique(),
-        )
-        return dg.MaterializeResult(value=stated, metadata={LANDING_SEQUENCE: seen})
 
     @dg.asset(
         group_name="customers",
@@ -107,4 +81,4 @@ def customer_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
             check_results=[sound],
         )
 
-    return [identifiers, consent, customer_features]
+    return [identifiers, customer_features]
