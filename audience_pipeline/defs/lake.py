@@ -21,10 +21,11 @@ def dataset(lake: Path, kind: Kind) -> pl.LazyFrame:
 
 
 def ensure_dataset(lake: Path, kind: Kind) -> None:
-    """Make the dataset of a kind readable before anything has landed in it."""
+    """Make a dataset readable before anything has landed in it, and its columns before a file has them."""
     path = lake / kind.dataset / NOTHING_LANDED
-    if not path.is_file():
-        write_table(path, pl.DataFrame(schema={**LANDED[kind], "landing_id": pl.String}))
+    schema = pl.Schema({**LANDED[kind], "landing_id": pl.String()})
+    if not path.is_file() or pl.read_parquet_schema(path) != schema:
+        write_table(path, pl.DataFrame(schema=schema))
 
 
 def landing_order(ledger: Ledger, kind: Kind) -> Sequence[str]:

@@ -33,13 +33,16 @@ def activity_features(activity: pl.LazyFrame, as_of: date | pl.LazyFrame) -> pl.
 
     Args:
         activity: ``customer_id, activity_date, activity`` (``web:product_view``,
-            ``engagement:email_open``, ...) ``, events``.
+            ``engagement:email_open``, ...) ``, events``; other columns and what happened in the shop are
+            not read.
         as_of: One day, or a frame ``customer_id, as_of``.
 
     Returns:
         ``customer_id, as_of`` and the activity features.
     """
-    rows = activity.filter(pl.col("customer_id").is_not_null())
+    # what was bought is known from the orders; who did nothing else has no activity
+    elsewhere = ~pl.col("activity").str.starts_with("shop:")
+    rows = activity.filter(pl.col("customer_id").is_not_null(), elsewhere)
     if isinstance(as_of, date):
         rows = rows.filter(pl.col("activity_date") <= as_of)
     return rows.select(_READ).map_batches(lambda frame: _features(frame, as_of), schema=_SCHEMA)
