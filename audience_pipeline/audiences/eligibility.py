@@ -11,6 +11,8 @@ from audience_pipeline.platforms.contract import Capabilities
 
 REASONS = ("holdout", "opted_out", "no_consent", "no_identifier")
 """Why somebody is not sent, in the order in which the reasons are looked for."""
+STANDING = REASONS[1:]
+"""The reasons that hold of a person on a platform whatever the audience; holdout is one of an audience."""
 
 
 def opted_out(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities) -> pl.Series:
@@ -38,13 +40,74 @@ def opted_out(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Ca
     return pl.concat(refused)["customer_id"].unique().sort()
 
 
+def standing(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities) -> pl.DataFrame:
+    """Where everybody stands with a platform, whatever the audience.
+
+    Whoever is missing in ``consent`` has not consented; whoever is missing in ``identifiers`` cannot be
+    reached.
+
+    Args:
+        identifiers: one row per customer, with the columns that ``capabilities`` names.
+        consent: one row per customer: ``opted_out``, ``advertising_<platform>``, ``opted_out_<platform>``.
+        capabilities: the platform.
+
+    Returns:
+        ``customer_id, reason`` of everybody in one of the tables; ``reason`` is the first of ``STANDING``
+        that applies, null for those who may be sent.
+    """
+    refused = opted_out(identifiers, consent, capabilities)
+    reachable = reduce(
+        or_,
+        (
+            reduce(and_, (pl.col(column).is_not_null() for column in group))
+            for group in capabilities.reachable_by
+        ),
+    )
+    allowed = consent.select("customer_id", _allowed=f"advertising_{capabilities.platform.value}")
+    known = identifiers.select("customer_id", _reachable=reachable)
+    reason = (
+        pl.when(pl.col("customer_id").is_in(refused.implode()))
+        .then(pl.lit("opted_out"))
+        .when(~pl.col("_allowed").fill_null(value=False))
+        .then(pl.lit("no_consent"))
+        .when(~pl.col("_reachable").fill_null(value=False))
+        .then(pl.lit("no_identifier"))
+    )
+    return allowed.join(known, on="customer_id", how="full", coalesce=True, validate="1:1").select(
+        "customer_id", reason=reason
+    )
+
+
+def decided(members: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
+    """Decide for every member of an audience, given where everybody stands with the platform.
+
+    Args:
+        members: ``customer_id, holdout`` of one audience.
+        standing: what :func:`standing` says of the platform.
+
+    Returns:
+        ``customer_id, eligible, reason`` in the order of ``members``; ``reason`` is the first of
+        ``REASONS`` that applies, null for the eligible. Whoever has no standing has not consented.
+    """
+    known = standing.select("customer_id", _reason="reason", _known=pl.lit(value=True))
+    reason = (
+        pl.when(pl.col("holdout").fill_null(value=True))
+        .then(pl.lit("holdout"))
+        .when(pl.col("_known").is_null())
+        .then(pl.lit("no_consent"))
+        .otherwise("_reason")
+    )
+    return (
+        members.select("customer_id", "holdout")
+        .join(known, on="customer_id", how="left", maintain_order="left", validate="m:1")
+        .select("customer_id", eligible=reason.is_null(), reason=reason)
+    )
+
+
 def eligibility(
     members: pl.DataFrame, identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities
 ) -> pl.DataFrame:
     """Decide for every member of an audience whether a platform may get them.
-
-    Whoever is missing in ``consent`` has not consented; whoever is missing in ``identifiers`` cannot be
-    reached.
 
     Args:
         members: ``customer_id, holdout`` of one audience.
@@ -56,34 +119,4 @@ def eligibility(
         ``customer_id, eligible, reason`` in the order of ``members``; ``reason`` is the first of
         ``REASONS`` that applies, null for the eligible.
     """
-    platform = capabilities.platform.value
-    refused = opted_out(identifiers, consent, capabilities)
-    columns = sorted({column for group in capabilities.reachable_by for column in group})
-    reachable = reduce(
-        or_,
-        (
-            reduce(and_, (pl.col(column).is_not_null() for column in group))
-            for group in capabilities.reachable_by
-        ),
-    )
-    allowed = consent.select(
-        "customer_id",
-        pl.col(f"advertising_{platform}").alias("_allowed"),
-    )
-    found = identifiers.select("customer_id", *columns)
-    reason = (
-        pl.when(pl.col("holdout").fill_null(value=True))
-        .then(pl.lit("holdout"))
-        .when(pl.col("customer_id").is_in(refused.implode()))
-        .then(pl.lit("opted_out"))
-        .when(~pl.col("_allowed").fill_null(value=False))
-        .then(pl.lit("no_consent"))
-        .when(~reachable)
-        .then(pl.lit("no_identifier"))
-    )
-    return (
-        members.select("customer_id", "holdout")
-        .join(allowed, on="customer_id", how="left", maintain_order="left", validate="m:1")
-        .join(found, on="customer_id", how="left", maintain_order="left", validate="m:1")
-        .select("customer_id", reason.is_null().alias("eligible"), reason.alias("reason"))
-    )
+    return decided(members, standing(identifiers, consent, capabilities))
