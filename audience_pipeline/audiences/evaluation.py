@@ -1,78 +1,154 @@
-"""Conditions answered by DuckDB over a profile in memory; files and settings are out of their reach."""
+"""Rules answered over a profile, its activity and uploaded lists.
+
+Each distinct condition is computed once, however many audiences share it, and is kept as one bit per
+customer, so that thousands of conditions on a million customers fit into memory.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import reduce
 
-import duckdb
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import polars.selectors as cs
 
+from audience_pipeline.audiences.activity_counts import ActivityCounts
+from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.criteria import Criterion
-from audience_pipeline.audiences.fields import DTYPES, FIELDS
+from audience_pipeline.audiences.definition import Definitions
+from audience_pipeline.audiences.errors import EvaluationError
+from audience_pipeline.audiences.fields import FIELDS, Field
+from audience_pipeline.audiences.masks import Mask, Packed, packed, unpacked
+from audience_pipeline.audiences.profile_table import ProfileTable, profile_table
+from audience_pipeline.audiences.rules import (
+    AllOf,
+    AnyOf,
+    Did,
+    In,
+    InList,
+    InSegment,
+    Not,
+    Rule,
+    Where,
+    fields_of,
+    leaves,
+)
 
-Mask = npt.NDArray[np.bool_]
+__all__ = ["EvaluationError", "Evaluator", "Mask", "ProfileTable", "evaluator", "profile_table"]
+
+Condition = Where | InSegment | InList | Did
+"""A rule that no other rule is part of; the members of audiences are known without a question."""
 
 
-class EvaluationError(Exception):
-    """A condition could not be answered over this profile."""
+class Evaluator:
+    """Answers any rule over one profile. Row n of every mask is row n of the profile."""
 
+    def __init__(
+        self, table: ProfileTable, counts: ActivityCounts | None, lists: Mapping[str, pl.Series]
+    ) -> None:
+        self._table, self._counts, self._lists = table, counts, lists
+        self._answers: dict[Condition, Packed | EvaluationError] = {}
+        self.rows = table.rows
 
-class ProfileTable:
-    """A profile that conditions can be asked of. Row n of every mask is row n of the profile."""
+    @property
+    def computed(self) -> int:
+        """How many conditions were computed; one that is asked for again is not computed again."""
+        return len(self._answers)
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, rows: int) -> None:
-        self._connection = connection
-        self._answers: dict[str, Mask] = {}
-        self.rows = rows
+    def mask(self, rule: Rule, members: Mapping[str, Mask]) -> Mask:
+        """The customers whom a rule means.
 
-    def matches(self, criterion: Criterion) -> Mask:
-        """The customers for whom a condition is true; unknown counts as not true."""
-        if criterion.sql not in self._answers:
+        Args:
+            rule: one of the rules that the evaluator was made with, or another one of their fields.
+            members: the members of the audiences that the rule refers to.
+
+        Raises:
+            EvaluationError: a condition cannot be answered; the message never repeats a value.
+        """
+        match rule:
+            case AllOf(rules):
+                return reduce(np.logical_and, (self.mask(inner, members) for inner in rules))
+            case AnyOf(rules):
+                return reduce(np.logical_or, (self.mask(inner, members) for inner in rules))
+            case Not(inner):
+                return ~self.mask(inner, members)
+            case In(audience):
+                if audience not in members:
+                    raise EvaluationError(
+                        f"it refers to the audience {audience}, whose members are not known"
+                    )
+                return members[audience]
+            case Where() | InSegment() | InList() | Did():
+                return self._answer(rule)
+
+    def _answer(self, condition: Condition) -> Mask:
+        if condition not in self._answers:
             try:
-                found = self._connection.execute(
-                    f"select _row from profile where {criterion.sql}"
-                ).fetchnumpy()
-            except duckdb.Error as error:
-                fields = ", ".join(sorted(criterion.fields))
-                # The message of the database may repeat values of the condition.
-                raise EvaluationError(
-                    f"a condition on {fields} could not be computed ({type(error).__name__})"
-                ) from None
-            mask = np.zeros(self.rows, dtype=np.bool_)
-            mask[np.asarray(found["_row"])] = True
-            mask.setflags(write=False)
-            self._answers[criterion.sql] = mask
-        return self._answers[criterion.sql]
+                self._answers[condition] = packed(self._computed(condition))
+            except EvaluationError as error:
+                self._answers[condition] = error
+        answer = self._answers[condition]
+        if isinstance(answer, EvaluationError):
+            raise answer
+        return unpacked(answer, self.rows)
+
+    def _computed(self, condition: Condition) -> Mask:
+        match condition:
+            case Where(criterion):
+                return self._table.matches(criterion)
+            case InSegment(segment):
+                return self._table.matches(Criterion("segment = ?", frozenset({"segment"})), [segment])
+            case InList(name):
+                if name not in self._lists:
+                    raise EvaluationError(
+                        f"there is no list {name}: audience-pipeline audiences upload makes one"
+                    )
+                return self._table.customers.is_in(self._lists[name].implode()).to_numpy()
+            case Did():
+                if self._counts is None:
+                    raise EvaluationError("it asks what customers did, and their activity was not loaded")
+                return self._counts.mask(condition)
 
 
 @contextmanager
-def profile_table(profile: pl.DataFrame, fields: Iterable[str]) -> Iterator[ProfileTable]:
-    """Load fields of a profile into a locked database in memory.
+def evaluator(
+    profile: pl.DataFrame | pl.LazyFrame,
+    rules: Definitions | Iterable[Rule],
+    *,
+    activity: Activity | None = None,
+    lists: Mapping[str, pl.Series] | None = None,
+    fields: Mapping[str, Field] = FIELDS,
+) -> Iterator[Evaluator]:
+    """Get ready to answer rules over a profile.
 
-    A field that the profile lacks is empty for everybody, so that it selects nobody; its type is the one of
-    the catalogue. NaN counts as empty.
+    A rule that reads a field which the profile lacks cannot be answered.
 
     Args:
-        profile: one row per customer.
-        fields: the names of the fields that conditions will read.
+        profile: one row per customer: ``customer_id`` and fields; of a lazy one only what is needed is read.
+        rules: what will be asked: the rules, or the definitions with their suppression rules.
+        activity: what the customers of this profile did, row for row.
+        lists: the customer ids that each uploaded list names.
+        fields: the fields of the profile.
     """
-    table = profile.select(
-        *(
-            (pl.col(name) if name in profile.columns else pl.lit(None))
-            .cast(DTYPES[FIELDS[name].type])
-            .alias(name)
-            for name in sorted(set(fields))
-        ),
-        pl.int_range(profile.height, dtype=pl.Int64).alias("_row"),
-    ).with_columns(cs.float().fill_nan(None))
-    with duckdb.connect(":memory:") as connection:
-        connection.register("incoming", table.to_arrow())
-        connection.execute("create table profile as select * from incoming")
-        connection.unregister("incoming")
-        connection.execute("set enable_external_access = false")
-        connection.execute("set lock_configuration = true")
-        yield ProfileTable(connection, profile.height)
+    asked = list(rules_of(rules) if isinstance(rules, Definitions) else rules)
+    conditions = {leaf for rule in asked for leaf in leaves(rule)}
+    needed = frozenset().union(*(fields_of(rule) for rule in asked))
+    if any(isinstance(condition, InSegment) for condition in conditions):
+        needed |= {"segment"}
+    dids = frozenset(condition for condition in conditions if isinstance(condition, Did))
+    with profile_table(profile, needed, fields) as table:
+        if activity is not None and activity.rows != table.rows:
+            raise EvaluationError("the activity was loaded for another profile: load it for this one")
+        counts = ActivityCounts(activity, table.connection, dids) if activity is not None else None
+        yield Evaluator(table, counts, lists or {})
+
+
+def rules_of(definitions: Definitions) -> Iterator[Rule]:
+    """Every rule of a workspace: what audiences include and exclude, and what is suppressed."""
+    for audience in definitions:
+        yield audience.include
+        if audience.exclude is not None:
+            yield audience.exclude
+    for suppression in definitions.suppressions:
+        yield suppression.include

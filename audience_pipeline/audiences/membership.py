@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -10,17 +9,32 @@ from functools import reduce
 import numpy as np
 import polars as pl
 
+from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.definition import Definition, Definitions
-from audience_pipeline.audiences.evaluation import Mask, ProfileTable, profile_table
-from audience_pipeline.audiences.rules import AllOf, AnyOf, In, Not, Rule, Where, fields_of
+from audience_pipeline.audiences.errors import EvaluationError
+from audience_pipeline.audiences.evaluation import Evaluator, evaluator
+from audience_pipeline.audiences.fields import FIELDS, Field
+from audience_pipeline.audiences.holdouts import DEFAULT_SALT, held_out, person_hashes
+from audience_pipeline.audiences.masks import Mask, PackedMasks
+
+__all__ = [
+    "DEFAULT_SALT",
+    "MEMBERSHIP_SCHEMA",
+    "NotEvaluated",
+    "Selection",
+    "attempts",
+    "holdout",
+    "memberships",
+    "selected",
+    "selections",
+]
 
 MEMBERSHIP_SCHEMA = pl.Schema({"audience": pl.String, "customer_id": pl.String, "holdout": pl.Boolean})
-DEFAULT_SALT = "audience-pipeline"
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """How one audience came about: three masks over the rows of the profile."""
+    """How one audience came about: masks over the rows of the profile."""
 
     audience: Definition
     included: Mask
@@ -40,113 +54,134 @@ class Selection:
         return self.included & ~self.excluded & ~self.suppressed_by_any
 
 
+@dataclass(frozen=True, slots=True)
+class NotEvaluated:
+    """An audience whose members are not known."""
+
+    audience: Definition
+    reason: str
+    """A sentence about the part of the definition that cannot be answered, without its values."""
+
+
 def selections(
-    profile: pl.DataFrame, definitions: Definitions, names: Sequence[str] | None = None
+    profile: pl.DataFrame | pl.LazyFrame,
+    definitions: Definitions,
+    names: Sequence[str] | None = None,
+    *,
+    activity: Activity | None = None,
+    lists: Mapping[str, pl.Series] | None = None,
+    fields: Mapping[str, Field] = FIELDS,
 ) -> Iterator[Selection]:
     """Evaluate audiences over a profile, each after those that it refers to.
 
     Args:
-        profile: one row per customer.
+        profile: one row per customer; of a lazy one only what is needed is read.
         definitions: the audiences of the workspace.
         names: the audiences wanted; those that they refer to are evaluated besides. All without it.
+        activity: what the customers of this profile did.
+        lists: the customer ids that each uploaded list names.
+        fields: the fields of the profile.
+
+    Raises:
+        EvaluationError: an audience cannot be evaluated.
     """
-    wanted = _with_references(definitions, definitions.names if names is None else names)
-    rules = [
-        rule
-        for audience in definitions
-        if audience.name in wanted
-        for rule in (
-            audience.include,
-            *([audience.exclude] if audience.exclude else []),
-            *(suppression.include for suppression in definitions.suppressions_of(audience)),
-        )
-    ]
-    fields = frozenset().union(*(fields_of(rule) for rule in rules))
-    referred = frozenset().union(*(definitions[name].references for name in wanted))
-    members: dict[str, Mask] = {}
-    with profile_table(profile, fields) as table:
-        for audience in definitions:
-            if audience.name not in wanted:
+    for found in attempts(profile, definitions, names, activity=activity, lists=lists, fields=fields):
+        if isinstance(found, NotEvaluated):
+            raise EvaluationError(f"the audience {found.audience.name} cannot be evaluated: {found.reason}")
+        yield found
+
+
+def attempts(
+    profile: pl.DataFrame | pl.LazyFrame,
+    definitions: Definitions,
+    names: Sequence[str] | None = None,
+    *,
+    activity: Activity | None = None,
+    lists: Mapping[str, pl.Series] | None = None,
+    fields: Mapping[str, Field] = FIELDS,
+) -> Iterator[Selection | NotEvaluated]:
+    """As ``selections``; an audience that cannot be evaluated says so, and the others are evaluated."""
+    chosen = _with_references(definitions, definitions.names if names is None else names)
+    referred = frozenset().union(*(audience.references for audience in chosen))
+    with evaluator(profile, chosen, activity=activity, lists=lists, fields=fields) as asked:
+        members = PackedMasks(asked.rows)
+        for audience in chosen:
+            try:
+                selection = selected(audience, chosen, asked, members)
+            except EvaluationError as error:
+                yield NotEvaluated(audience, str(error))
                 continue
-            nobody = np.zeros(table.rows, dtype=np.bool_)
-            selection = Selection(
-                audience,
-                _mask(audience.include, table, members),
-                _mask(audience.exclude, table, members) if audience.exclude else nobody,
-                {
-                    rule.name: _mask(rule.include, table, members)
-                    for rule in definitions.suppressions_of(audience)
-                },
-            )
             if audience.name in referred:
-                members[audience.name] = selection.members
+                members.keep(audience.name, selection.members)
             yield selection
 
 
-def memberships(profile: pl.DataFrame, definitions: Definitions, *, salt: str = DEFAULT_SALT) -> pl.DataFrame:
-    """The members of every audience.
+def selected(
+    audience: Definition, definitions: Definitions, asked: Evaluator, members: Mapping[str, Mask]
+) -> Selection:
+    """Evaluate one audience.
+
+    Raises:
+        EvaluationError: one of its rules, or of the suppression rules that apply, cannot be answered.
+    """
+    return Selection(
+        audience,
+        asked.mask(audience.include, members),
+        asked.mask(audience.exclude, members) if audience.exclude else np.zeros(asked.rows, dtype=np.bool_),
+        {rule.name: asked.mask(rule.include, members) for rule in definitions.suppressions_of(audience)},
+    )
+
+
+def memberships(
+    profile: pl.DataFrame,
+    definitions: Definitions,
+    *,
+    activity: Activity | None = None,
+    lists: Mapping[str, pl.Series] | None = None,
+    salt: str = DEFAULT_SALT,
+) -> pl.DataFrame:
+    """The members of every audience as one long table, for few audiences or few customers.
 
     Args:
         profile: the ``customer_profile`` of a date.
         definitions: the audiences.
-        salt: what makes the holdouts of this workspace its own. Changing it draws all holdouts anew.
+        activity: what the customers of this profile did.
+        lists: the customer ids that each uploaded list names.
+        salt: what makes the holdouts of this workspace its own.
 
     Returns:
         ``audience, customer_id, holdout``, sorted by audience and customer.
     """
-    customers = profile["customer_id"]
     frames = [
-        pl.DataFrame({"customer_id": customers.filter(pl.Series(selection.members))}).select(
+        profile.filter(pl.Series(selection.members)).select(
             pl.lit(selection.audience.name).alias("audience"),
             "customer_id",
-            holdout(pl.col("customer_id"), selection.audience, salt=salt).alias("holdout"),
+            holdout(pl.col("person_key"), selection.audience, salt=salt).alias("holdout"),
         )
-        for selection in selections(profile, definitions)
+        for selection in selections(profile, definitions, activity=activity, lists=lists)
     ]
     everyone = pl.concat([pl.DataFrame(schema=MEMBERSHIP_SCHEMA), *frames])
     return everyone.sort("audience", "customer_id")
 
 
-def holdout(customer_id: pl.Expr, audience: Definition, *, salt: str = DEFAULT_SALT) -> pl.Expr:
-    """Whether a customer is held out of an audience: the same answer on every day and every machine.
+def holdout(person_key: pl.Expr, audience: Definition, *, salt: str = DEFAULT_SALT) -> pl.Expr:
+    """Whether people are held out of an audience, as ``holdouts`` says."""
 
-    The first eight bytes of SHA-256 over salt, audience and customer (joined by U+001F), as a share of all
-    that they can be, lie below the percentage. A greater percentage keeps the people of a smaller one.
-    """
-    limit = round(audience.holdout_percent * 2**64 / 100)
-    begun = hashlib.sha256(f"{salt}\x1f{audience.name}\x1f".encode())
+    def drawn(keys: pl.Series) -> pl.Series:
+        return pl.Series(held_out(person_hashes(keys), audience.name, audience.holdout_percent, salt=salt))
 
-    def is_drawn(customer: str) -> bool:
-        digest = begun.copy()
-        digest.update(customer.encode())
-        return int.from_bytes(digest.digest()[:8]) < limit
-
-    def drawn(ids: pl.Series) -> pl.Series:
-        return pl.Series([limit > 0 and is_drawn(customer) for customer in ids.to_list()], dtype=pl.Boolean)
-
-    return customer_id.map_batches(drawn, return_dtype=pl.Boolean, is_elementwise=True)
+    return person_key.map_batches(drawn, return_dtype=pl.Boolean, is_elementwise=True)
 
 
-def _with_references(definitions: Definitions, names: Sequence[str]) -> frozenset[str]:
+def _with_references(definitions: Definitions, names: Sequence[str]) -> Definitions:
+    by_name = {audience.name: audience for audience in definitions}
     wanted: set[str] = set()
     open_names = list(names)
     while open_names:
         name = open_names.pop()
         if name not in wanted:
             wanted.add(name)
-            open_names += definitions[name].references
-    return frozenset(wanted)
-
-
-def _mask(rule: Rule, table: ProfileTable, members: Mapping[str, Mask]) -> Mask:
-    match rule:
-        case Where(criterion):
-            return table.matches(criterion)
-        case In(audience):
-            return members[audience]
-        case AllOf(rules):
-            return reduce(np.logical_and, (_mask(inner, table, members) for inner in rules))
-        case AnyOf(rules):
-            return reduce(np.logical_or, (_mask(inner, table, members) for inner in rules))
-        case Not(inner):
-            return ~_mask(inner, table, members)
+            open_names += (by_name.get(name) or definitions[name]).references
+    return Definitions(
+        tuple(audience for audience in definitions if audience.name in wanted), definitions.suppressions
+    )

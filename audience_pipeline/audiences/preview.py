@@ -68,9 +68,9 @@ def preview(
         found for found in selections(profile, definitions, [name]) if found.audience.name == name
     )
     members = (
-        profile.select("customer_id")
+        profile.select("customer_id", "person_key")
         .filter(pl.Series(selection.members))
-        .with_columns(holdout(pl.col("customer_id"), definition, salt=salt).alias("holdout"))
+        .with_columns(holdout(pl.col("person_key"), definition, salt=salt).alias("holdout"))
     )
     return Preview(
         audience=name,

@@ -23,6 +23,34 @@ class In:
 
 
 @dataclass(frozen=True, slots=True)
+class InSegment:
+    """Customers of a segment, by its name."""
+
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class InList:
+    """Customers whom an uploaded list names by any of their identifiers."""
+
+    list_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """Customers who did something so often: between ``at_least`` and ``at_most`` times in the last days."""
+
+    event: str
+    """A name of ``activity.EVENTS``, such as ``product_view``, ``email_open`` or ``order``."""
+    at_least: int = 1
+    at_most: int | None = None
+    within_days: int | None = None
+    """Days that end with the as-of date and include it; None is ever since."""
+    where: Criterion | None = None
+    """A condition over the properties of the event (``activity.PROPERTIES``)."""
+
+
+@dataclass(frozen=True, slots=True)
 class AllOf:
     """Customers whom every rule means."""
 
@@ -43,10 +71,10 @@ class Not:
     rule: Rule
 
 
-Rule = Where | In | AllOf | AnyOf | Not
+Rule = Where | In | InSegment | InList | Did | AllOf | AnyOf | Not
 
 
-def leaves(rule: Rule) -> Iterator[Where | In]:
+def leaves(rule: Rule) -> Iterator[Where | In | InSegment | InList | Did]:
     """The conditions and references of a rule, in order."""
     match rule:
         case AllOf(rules) | AnyOf(rules):
@@ -54,7 +82,7 @@ def leaves(rule: Rule) -> Iterator[Where | In]:
                 yield from leaves(inner)
         case Not(inner):
             yield from leaves(inner)
-        case Where() | In():
+        case Where() | In() | InSegment() | InList() | Did():
             yield rule
 
 

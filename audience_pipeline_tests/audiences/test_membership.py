@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import operator
+from hashlib import sha256
 from typing import Any
 
-import duckdb
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from audience_pipeline.audiences.criteria import compile_where
 from audience_pipeline.audiences.definition import Definition, Definitions, Suppression
 from audience_pipeline.audiences.fields import FIELDS
-from audience_pipeline.audiences.membership import MEMBERSHIP_SCHEMA, holdout, memberships, selections
+from audience_pipeline.audiences.holdouts import held_out, person_hashes
+from audience_pipeline.audiences.membership import MEMBERSHIP_SCHEMA, memberships, selections
 from audience_pipeline.audiences.rules import AllOf, AnyOf, In, Not, Rule, Where
 from audience_pipeline.platforms.contract import Platform
 
@@ -29,6 +30,7 @@ def audience(name: str, include: Rule, **more: Any) -> Definition:
 PROFILE = pl.DataFrame(
     {
         "customer_id": [f"c{n}" for n in range(10)],
+        "person_key": [f"p{n}" for n in range(10)],
         "orders": [*range(9), None],
         "is_competitor": [n == 4 for n in range(10)],
     }
@@ -148,12 +150,9 @@ def test_a_reference_is_the_same_set_as_the_rule_it_refers_to(tree: Any):
     assert members_of("second", first, second) == members_of("first", first)
 
 
-def drawn(percent: float, name: str = "a", salt: str = "salt", customers: int = 20_000) -> set[str]:
-    ids = pl.DataFrame({"customer_id": [f"c{n}" for n in range(customers)]})
-    chosen = ids.filter(
-        holdout(pl.col("customer_id"), audience(name, where("true"), holdout_percent=percent), salt=salt)
-    )
-    return set(chosen["customer_id"])
+def drawn(percent: float, name: str = "a", salt: str = "salt", people: int = 20_000) -> set[str]:
+    keys = pl.Series([f"c{n}" for n in range(people)])
+    return set(keys.filter(pl.Series(held_out(person_hashes(keys), name, percent, salt=salt))))
 
 
 @pytest.mark.parametrize("percent", [0.0, 1.0, 5.0, 12.5, 50.0])
@@ -165,17 +164,31 @@ def test_a_holdout_is_near_its_percentage(percent: float):
 
 def test_a_holdout_stays_the_same_and_grows_with_its_percentage():
     assert drawn(5.0) == drawn(5.0)
-    assert drawn(5.0, customers=500) == {one for one in drawn(5.0) if int(one[1:]) < 500}
+    assert drawn(5.0, people=500) == {one for one in drawn(5.0) if int(one[1:]) < 500}
     assert drawn(5.0) < drawn(10.0)
 
 
 def test_a_holdout_can_be_checked_by_anybody():
-    text = "'salt' || chr(31) || 'a' || chr(31) || 'c' || n"
-    share = f"('0x' || substr(sha256({text}), 1, 8))::ubigint / 2 ** 32"
+    def first_bytes(text: str) -> int:
+        return int(sha256(text.encode()).hexdigest()[:16], 16)
 
-    rows = duckdb.sql(f"select 'c' || n from range(2000) as numbers(n) where {share} < 0.1").fetchall()
+    def draw(person_key: str) -> float:
+        number = first_bytes(person_key) ^ first_bytes("salt\x1fa")
+        number = (number ^ number >> 30) * 0xBF58476D1CE4E5B9 % 2**64
+        number = (number ^ number >> 27) * 0x94D049BB133111EB % 2**64
+        return (number ^ number >> 31) / 2**64
 
-    assert drawn(10.0, customers=2_000) == {customer for (customer,) in rows}
+    assert drawn(10.0, people=2_000) == {f"c{n}" for n in range(2_000) if draw(f"c{n}") < 0.1}
+
+
+def test_holdouts_belong_to_the_person_and_not_to_the_id_of_the_day():
+    half = Definitions((audience("a", where("true"), holdout_percent=50.0),))
+    renamed = PROFILE.with_columns(pl.format("shop-{}", "customer_id").alias("customer_id"))
+
+    held = memberships(PROFILE, half)["holdout"]
+
+    assert held.any()
+    assert held.equals(memberships(renamed, half)["holdout"])
 
 
 def test_holdouts_of_different_audiences_and_salts_are_different():

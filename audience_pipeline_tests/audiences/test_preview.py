@@ -18,7 +18,7 @@ IDS = [f"c{n:04d}" for n in range(2_000)]
 
 def people(**columns: pl.Expr) -> pl.DataFrame:
     n = pl.int_range(len(IDS))
-    return pl.DataFrame({"customer_id": IDS}).with_columns(
+    return pl.DataFrame({"customer_id": IDS, "person_key": IDS}).with_columns(
         *(expression.alias(name) for name, expression in columns.items()), n.alias("n")
     )
 
@@ -106,6 +106,7 @@ def test_the_audiences_that_ship_select_whom_they_describe():
     ).with_columns(
         pl.when(name == "new, all returned").then(0.0).otherwise(10.0).alias("observed_value"),
         (name == "competitor").alias("is_competitor"),
+        name.alias("person_key"),
     )
 
     found = memberships(profile, load_definitions(SHIPPED))
