@@ -27,20 +27,30 @@ LEFT_BEHIND_SECONDS = 24 * 3600
 """After that long, half a table belongs to a process that was killed."""
 
 
-def write_table(path: Path, frame: Frame, landing_sequence: int | None = None) -> None:
-    """Write a table whole, then rename it: nobody ever reads half of one, nor of two runs at once."""
+def write_table(
+    path: Path, frame: Frame, landing_sequence: int | None = None, *, said: Mapping[str, str] | None = None
+) -> None:
+    """Write a table whole, then rename it: nobody ever reads half of one, nor of two runs at once.
+
+    Args:
+        path: where it will lie.
+        frame: the table.
+        landing_sequence: up to which landing it has seen the data.
+        said: what else the metadata of the file say.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.partial"):
         with contextlib.suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > LEFT_BEHIND_SECONDS:
                 left.unlink()
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    said = {} if landing_sequence is None else {LANDING_SEQUENCE: str(landing_sequence)}
+    seen = {} if landing_sequence is None else {LANDING_SEQUENCE: str(landing_sequence)}
+    metadata = {**(said or {}), **seen}
     try:
         if isinstance(frame, pl.LazyFrame):
-            frame.sink_parquet(partial, metadata=said)
+            frame.sink_parquet(partial, metadata=metadata)
         else:
-            frame.write_parquet(partial, metadata=said)
+            frame.write_parquet(partial, metadata=metadata)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

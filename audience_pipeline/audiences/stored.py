@@ -1,0 +1,210 @@
+"""Memberships as they are stored: one row per audience, its members as a bitmap of customer numbers.
+
+Sets of a million customers become a few kilobytes, and how two days differ is a matter of bit operations.
+"""
+
+from __future__ import annotations
+
+import array
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from pyroaring import BitMap
+
+from audience_pipeline.audiences.errors import MembershipError
+from audience_pipeline.audiences.holdouts import DEFAULT_SALT, held_out, person_hashes
+from audience_pipeline.audiences.masks import Mask
+from audience_pipeline.audiences.membership import NotEvaluated, Selection
+
+STORED_SCHEMA = pl.Schema(
+    {
+        "audience": pl.String,
+        "size": pl.Int64,
+        "held_out": pl.Int64,
+        "members": pl.Binary,
+        "holdout": pl.Binary,
+        "digest": pl.String,
+        "numbering": pl.String,
+    }
+)
+"""``members`` and ``holdout`` (a part of them) are serialised roaring bitmaps of ``customer_no``; ``digest``
+is the SHA-256 of ``members``; ``numbering`` says which numbers they are."""
+CHANGES_SCHEMA = pl.Schema({"audience": pl.String, "added": pl.Int64, "removed": pl.Int64, "kept": pl.Int64})
+
+
+@dataclass(frozen=True)
+class People:
+    """The people of a profile, row by row."""
+
+    person_keys: pl.Series
+    customer_nos: npt.NDArray[np.uint32]
+
+    @classmethod
+    def of(cls, profile: pl.DataFrame) -> People:
+        """From ``person_key, customer_no``."""
+        return cls(profile["person_key"], profile["customer_no"].to_numpy())
+
+    @cached_property
+    def hashes(self) -> npt.NDArray[np.uint64]:
+        """What holdouts are drawn from; computed when the first audience has one."""
+        return person_hashes(self.person_keys)
+
+    @cached_property
+    def _seats(self) -> Mask:
+        return np.zeros(int(self.customer_nos.max(initial=0)) + 1, dtype=np.bool_)
+
+    def bitmap(self, rows: npt.NDArray[np.intp]) -> BitMap:
+        """The numbers of the people in some rows."""
+        numbers = self.customer_nos[rows]
+        # Bitmaps are made several times faster from ascending numbers, and this sorts faster than sorting.
+        seats = self._seats
+        seats[numbers] = True
+        ascending = np.flatnonzero(seats).astype(np.uint32)
+        seats[numbers] = False
+        made = BitMap(array.array("I", ascending.tobytes()))
+        made.run_optimize()
+        return made
+
+
+def stored(
+    found: Iterable[Selection | NotEvaluated], people: People, numbering: str, *, salt: str = DEFAULT_SALT
+) -> tuple[pl.DataFrame, Sequence[NotEvaluated]]:
+    """The table of memberships, and the audiences that are not in it because nobody knows their members.
+
+    Args:
+        found: what ``membership.attempts`` found over the profile.
+        people: the people of the same profile.
+        numbering: which numbering their numbers belong to.
+        salt: what makes the holdouts of this workspace its own.
+
+    Returns:
+        ``STORED_SCHEMA`` sorted by audience, and the audiences that could not be evaluated.
+    """
+    rows, failed = [], []
+    for one in found:
+        if isinstance(one, NotEvaluated):
+            failed.append(one)
+            continue
+        audience = one.audience
+        chosen = np.flatnonzero(one.members)
+        members, held = people.bitmap(chosen), BitMap()
+        if audience.holdout_percent > 0 and len(chosen):
+            drawn = held_out(people.hashes[chosen], audience.name, audience.holdout_percent, salt=salt)
+            held = people.bitmap(chosen[drawn])
+        content = members.serialize()
+        digest = hashlib.sha256(content).hexdigest()
+        rows.append((audience.name, len(members), len(held), content, held.serialize(), digest, numbering))
+    table = pl.DataFrame(rows, schema=STORED_SCHEMA, orient="row")
+    return table.sort("audience"), failed
+
+
+def stored_sizes(path: Path) -> pl.DataFrame:
+    """How many members each audience has, and how many of them are held out.
+
+    Returns:
+        ``audience, size, held_out``, sorted by audience.
+    """
+    return _columns(path, ["audience", "size", "held_out"]).sort("audience")
+
+
+def read_members(path: Path, audience: str, profile_numbers: pl.DataFrame, *, numbering: str) -> pl.DataFrame:
+    """The members of an audience on a date.
+
+    Args:
+        path: the memberships of the date.
+        audience: the name of the audience.
+        profile_numbers: ``customer_id, customer_no`` of the profile of the same date.
+        numbering: the numbering of the workspace.
+
+    Returns:
+        ``customer_id, holdout`` in the order of the profile.
+
+    Raises:
+        MembershipError: the audience was not evaluated, the numbers are not those of this workspace any
+            more, or a member is not in the profile.
+    """
+    table = _columns(path, ["audience", "members", "holdout", "numbering"], audience)
+    if table.is_empty():
+        raise MembershipError(f"the audience {audience} was not evaluated on {path.stem}")
+    _same_numbering({numbering}, path, table)
+    [members], [holdout] = table["members"], table["holdout"]
+    numbers = profile_numbers["customer_no"].to_numpy()
+    chosen, held = _contained(numbers, members), _contained(numbers, holdout)
+    if np.count_nonzero(chosen) != len(BitMap.deserialize(members)):
+        raise MembershipError(
+            f"the memberships of {path.stem} belong to an earlier profile of the date: refresh {path.stem}"
+        )
+    return profile_numbers.select("customer_id", pl.Series("holdout", held)).filter(pl.Series(chosen))
+
+
+def differences(yesterday: Path, today: Path) -> pl.DataFrame:
+    """How the audiences of one date differ from those of another.
+
+    Returns:
+        ``CHANGES_SCHEMA``, one row per audience that was evaluated today, sorted by audience: who came, who
+        went and who stayed. Everybody came to an audience that was not evaluated yesterday.
+
+    Raises:
+        MembershipError: the two tables have different numberings.
+    """
+    columns = ["audience", "size", "digest", "numbering", "members"]
+    before, after = _columns(yesterday, columns), _columns(today, columns)
+    _same_numbering(set(after["numbering"]), yesterday, before)
+    earlier = {row[0]: row for row in before.iter_rows()}
+    changes = []
+    for audience, size, digest, _, members in after.iter_rows():
+        _, size_before, digest_before, _, members_before = earlier.get(audience, (None, 0, None, None, None))
+        if digest == digest_before:
+            kept = size
+        elif members_before is None:
+            kept = 0
+        else:
+            kept = BitMap.deserialize(members).intersection_cardinality(BitMap.deserialize(members_before))
+        changes.append((audience, size - kept, size_before - kept, kept))
+    return pl.DataFrame(changes, schema=CHANGES_SCHEMA, orient="row").sort("audience")
+
+
+def overlaps(path: Path, bitmap: BitMap) -> pl.DataFrame:
+    """How many members of each stored audience are in a set of customer numbers.
+
+    Returns:
+        ``audience, members_in_both``, sorted by audience.
+    """
+    table = _columns(path, ["audience", "members"])
+    both = [
+        (audience, BitMap.deserialize(members).intersection_cardinality(bitmap))
+        for audience, members in table.iter_rows()
+    ]
+    return pl.DataFrame(both, schema={"audience": pl.String, "members_in_both": pl.Int64}, orient="row").sort(
+        "audience"
+    )
+
+
+def _columns(path: Path, columns: list[str], audience: str | None = None) -> pl.DataFrame:
+    table = pl.scan_parquet(path)
+    if set(columns) - set(table.collect_schema()):
+        raise MembershipError(f"the memberships of {path.stem} have an earlier form: refresh {path.stem}")
+    chosen = table if audience is None else table.filter(pl.col("audience") == audience)
+    return chosen.select(columns).collect()
+
+
+def _same_numbering(known: set[str], path: Path, table: pl.DataFrame) -> None:
+    if table.height and set(table["numbering"]) - known:
+        raise MembershipError(
+            f"the memberships of {path.stem} were stored with customer numbers that do not exist any more "
+            f"(customer_numbers.parquet was made anew): refresh {path.stem}"
+        )
+
+
+def _contained(numbers: npt.NDArray[np.uint32], content: bytes) -> Mask:
+    members = np.asarray(BitMap.deserialize(content).to_array(), dtype=np.uint32)
+    greatest = max(int(numbers.max(initial=0)), int(members.max(initial=0)))
+    seats = np.zeros(greatest + 1, dtype=np.bool_)
+    seats[members] = True
+    return np.asarray(seats[numbers])
