@@ -16,6 +16,8 @@ from audience_pipeline.audiences.words import nearest, odd_letters, shown
 MAX_NUMBER = 1e15
 MAX_TEXT = 1_000
 MAX_WILDCARDS = 5
+FEW = 12
+"""Names that a message lists where none is near."""
 
 FUNCTIONS = ("abs", "coalesce", "contains", "ends_with", "length", "lower", "starts_with", "upper")
 _COMPARISONS: Mapping[type[exp.Expression], str] = {
@@ -47,8 +49,9 @@ _UNKNOWN = _Value("null", "unknown")
 class Writer:
     """Walks the tree once, checks each node and writes it; goes on after a mistake to find the others."""
 
-    def __init__(self, fields: Mapping[str, Field]) -> None:
+    def __init__(self, fields: Mapping[str, Field], called: str = "field") -> None:
         self.fields = fields
+        self.called = called
         self.used: set[str] = set()
         self.problems: list[str] = []
         self._writers: Mapping[type[exp.Expression], Callable[..., _Value]] = {
@@ -114,15 +117,21 @@ class Writer:
     def _column(self, node: exp.Expression) -> _Value:
         identifier = node.this
         if not isinstance(identifier, exp.Identifier) or len([v for v in node.args.values() if v]) != 1:
-            return self.problem(f"write fields by their name alone, without a table: {shown(node.name)}")
+            return self.problem(
+                f"write a {self.called} by its name alone, without a table: {shown(node.name)}"
+            )
         name = identifier.name if identifier.args.get("quoted") else identifier.name.lower()
         field = self.fields.get(name)
         if field is None:
             return self.problem(
-                f"unknown field {shown(identifier.name)}{odd_letters(name)}{nearest(name, self.fields)}"
+                f"unknown {self.called} {shown(identifier.name)}{odd_letters(name)}{self._meant(name)}"
             )
         self.used.add(name)
         return _Value(f'"{name}"', field.kind, field=field)
+
+    def _meant(self, name: str) -> str:
+        near = nearest(name, self.fields)
+        return near if near or len(self.fields) > FEW else f"; there are {', '.join(self.fields)}"
 
     def _literal(self, node: exp.Expression) -> _Value:
         text = str(node.this)

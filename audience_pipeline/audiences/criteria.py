@@ -50,18 +50,19 @@ class Criterion:
     fields: frozenset[str]
 
 
-def compile_where(text: str, fields: Mapping[str, Field]) -> Criterion:
+def compile_where(text: str, fields: Mapping[str, Field], *, called: str = "field") -> Criterion:
     """Check a condition and write it anew as DuckDB SQL.
 
     Args:
         text: a boolean SQL expression over ``fields``.
         fields: the fields that may be used, by name.
+        called: what messages call one of them.
 
     Raises:
         CriterionError: with every problem found; messages never repeat what looks like an identifier.
     """
     tree = _parse(text)
-    writer = Writer(fields)
+    writer = Writer(fields, called)
     try:
         value = writer.value(tree)
     except RecursionError:

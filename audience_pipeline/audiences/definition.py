@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
-from audience_pipeline.audiences.documents import Problem
-from audience_pipeline.audiences.rules import Rule, references
+from audience_pipeline.audiences.documents import MAX_BYTES, Problem
+from audience_pipeline.audiences.fields import FIELDS, Field
+from audience_pipeline.audiences.rule_reader import Known
+from audience_pipeline.audiences.rules import (
+    Did,
+    In,
+    InList,
+    InSegment,
+    Rule,
+    Where,
+    fields_of,
+    leaves,
+    references,
+)
 from audience_pipeline.audiences.schema import FileReader
 from audience_pipeline.audiences.words import nearest
 from audience_pipeline.platforms.contract import Platform
 
-SUPPRESSION_FILE = "_suppression.yaml"
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +45,38 @@ class Definition:
     lines: Mapping[str, int] = field(repr=False, default_factory=dict)
 
     @property
+    def rules(self) -> tuple[Rule, ...]:
+        """``include``, and ``exclude`` where there is one."""
+        return (self.include, self.exclude) if self.exclude else (self.include,)
+
+    @property
     def references(self) -> frozenset[str]:
         """The audiences that this one is composed of."""
-        return references(self.include) | (references(self.exclude) if self.exclude else frozenset())
+        return frozenset().union(*(references(rule) for rule in self.rules))
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The fields of the profile that its conditions read."""
+        return frozenset().union(*(fields_of(rule) for rule in self.rules))
+
+    @property
+    def lists(self) -> frozenset[str]:
+        """The uploaded lists that it names."""
+        return frozenset(leaf.list_name for leaf in self._leaves() if isinstance(leaf, InList))
+
+    @property
+    def segments(self) -> frozenset[str]:
+        """The segments that it names."""
+        return frozenset(leaf.segment for leaf in self._leaves() if isinstance(leaf, InSegment))
+
+    @property
+    def asks_for_events(self) -> bool:
+        """Whether it has a ``did`` or ``did_not``."""
+        return any(isinstance(leaf, Did) for leaf in self._leaves())
+
+    def _leaves(self) -> Iterator[Where | In | InSegment | InList | Did]:
+        for rule in self.rules:
+            yield from leaves(rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +112,14 @@ class Definitions:
         """The names of the audiences, in alphabetical order."""
         return tuple(sorted(audience.name for audience in self.audiences))
 
+    @property
+    def lists(self) -> frozenset[str]:
+        """The uploaded lists that audiences and suppression rules name."""
+        suppressed = (leaf for rule in self.suppressions for leaf in leaves(rule.include))
+        return frozenset(leaf.list_name for leaf in suppressed if isinstance(leaf, InList)).union(
+            *(audience.lists for audience in self.audiences)
+        )
+
     def suppressions_of(self, audience: Definition) -> tuple[Suppression, ...]:
         """The suppression rules that apply to an audience."""
         if audience.suppress is None:
@@ -86,8 +135,20 @@ class DefinitionErrors(Exception):  # noqa: N818 -- it holds all of them
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-def load_definitions(folder: Path) -> Definitions:
-    """Read every ``*.yaml`` and ``*.yml`` of a folder, ``_suppression.yaml`` as the suppression rules.
+def load_definitions(
+    folder: Path,
+    *,
+    fields: Mapping[str, Field] = FIELDS,
+    lists: Collection[str] = (),
+    segments: Collection[str] | None = None,
+) -> Definitions:
+    """Read every ``*.yaml`` and ``*.yml`` of a folder; those that begin with ``_`` hold suppression rules.
+
+    Args:
+        folder: the folder.
+        fields: the fields that conditions may use.
+        lists: the names of the uploaded lists.
+        segments: the names of the segments; None where they are not known yet, and any may be named.
 
     Raises:
         DefinitionErrors: with every problem of every file.
@@ -96,74 +157,130 @@ def load_definitions(folder: Path) -> Definitions:
         raise DefinitionErrors(
             [Problem(str(folder), 0, "there is no such folder: it should hold the audience files")]
         )
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml") and path.is_file())
-    return load_files(files)
+    problems: list[Problem] = []
+    contents = _contents(definition_files(folder), problems)
+    return _sound(contents, problems, _known(fields, lists, segments))
 
 
-def load_files(files: Sequence[Path]) -> Definitions:
-    """Read definition files; those whose names begin with ``_`` hold suppression rules.
+def load_files(
+    files: Sequence[Path],
+    *,
+    fields: Mapping[str, Field] = FIELDS,
+    lists: Collection[str] = (),
+    segments: Collection[str] | None = None,
+) -> Definitions:
+    """Read definition files, with those beside them, which they may refer to and which may suppress.
+
+    Other arguments as for ``load_definitions``.
+
+    Returns:
+        The definitions of the files and of those beside them; without those beside them that have mistakes.
+
+    Raises:
+        DefinitionErrors: with every problem of the files, of the suppression rules beside them, and of files
+            beside them where an audience refers to one that has mistakes.
+    """
+    unread: list[Problem] = []
+    beside = _contents(_beside(files), unread)
+    wanted = {str(path) for path in files} | {file for file in beside if _holds_suppressions(file)}
+    contents = beside | _contents(files, unread)
+    known = _known(fields, lists, segments)
+    problems = list(unread)
+    definitions = _read(contents, problems, known)
+    if told := [problem for problem in problems if problem.file in wanted]:
+        raise DefinitionErrors(told)
+    first = tuple(problems)
+    while problems:
+        broken = {problem.file for problem in problems}
+        if broken & wanted:
+            raise DefinitionErrors(first)
+        contents = {file: content for file, content in contents.items() if file not in broken}
+        problems = []
+        definitions = _read(contents, problems, known)
+    return definitions
+
+
+def read_definitions(
+    contents: Mapping[str, bytes],
+    *,
+    fields: Mapping[str, Field] = FIELDS,
+    lists: Collection[str] = (),
+    segments: Collection[str] | None = None,
+) -> Definitions:
+    """The definitions in files given as name to content; other arguments as for ``load_definitions``.
 
     Raises:
         DefinitionErrors: with every problem of every file.
     """
+    return _sound(contents, [], _known(fields, lists, segments))
+
+
+def definition_files(folder: Path) -> list[Path]:
+    """The definition files of a folder, in alphabetical order."""
+    return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
+
+
+def _beside(files: Sequence[Path]) -> list[Path]:
+    named = {path.resolve() for path in files}
+    folders = dict.fromkeys(path.parent for path in files if path.parent.is_dir())
+    return [path for folder in folders for path in definition_files(folder) if path.resolve() not in named]
+
+
+def _contents(files: Sequence[Path], problems: list[Problem]) -> dict[str, bytes]:
     contents = {}
-    problems = []
     for path in files:
         try:
-            contents[str(path)] = path.read_bytes()
+            with path.open("rb") as stream:
+                contents[str(path)] = stream.read(MAX_BYTES + 1)
         except OSError as error:
             problems.append(Problem(str(path), 0, f"the file cannot be read: {error.strerror}"))
-    return _definitions(contents, problems)
+    return contents
 
 
-def read_definitions(contents: Mapping[str, bytes]) -> Definitions:
-    """The definitions in files given as name to content.
-
-    Raises:
-        DefinitionErrors: with every problem of every file.
-    """
-    return _definitions(contents, [])
+def _known(fields: Mapping[str, Field], lists: Collection[str], segments: Collection[str] | None) -> Known:
+    return Known(fields, lists=frozenset(lists), segments=None if segments is None else frozenset(segments))
 
 
-def _definitions(contents: Mapping[str, bytes], problems: list[Problem]) -> Definitions:
-    audiences: list[Definition] = []
-    suppressions: dict[str, Suppression | None] = {}
-    named: dict[str, str] = {}
-    for file, content in contents.items():
-        reader = FileReader(file, problems)
-        if Path(file).name.startswith("_"):
-            rules = reader.suppressions(content)
-            suppressions |= {name: Suppression(name, *rule) if rule else None for name, rule in rules.items()}
-            continue
-        read = reader.audience(content)
-        if read.name and read.name in named:
-            reader.problem(
-                read.lines.get("name", 0), f"the name {read.name} is already used in {named[read.name]}"
-            )
-        elif read.name:
-            named[read.name] = file
-        if read.complete:
-            audiences.append(Definition(**read.values, file=file, lines=read.lines))
-    _check_names(audiences, suppressions.keys(), named, problems)
-    ordered = _ordered(audiences, problems)
+def _holds_suppressions(file: str) -> bool:
+    return Path(file).name.startswith("_")
+
+
+def _sound(contents: Mapping[str, bytes], problems: list[Problem], known: Known) -> Definitions:
+    definitions = _read(contents, problems, known)
     if problems:
         raise DefinitionErrors(problems)
-    return Definitions(ordered, tuple(rule for _, rule in sorted(suppressions.items()) if rule))
+    return definitions
 
 
-def _check_names(
-    audiences: Sequence[Definition], rules: Collection[str], named: Mapping[str, str], problems: list[Problem]
-) -> None:
-    for audience in audiences:
-        for key, rule in (("include", audience.include), ("exclude", audience.exclude)):
-            for name in sorted(references(rule) - set(named)) if rule else ():
-                message = f"{key} refers to the audience {name}, which does not exist{nearest(name, named)}"
-                problems.append(Problem(audience.file, audience.lines.get(f"in {name}", 0), message))
-        for name in audience.suppress or ():
-            if name not in rules:
-                known = ", ".join(sorted(rules)) or f"none: write them in {SUPPRESSION_FILE}"
-                message = f"there is no suppression rule {name}{nearest(name, rules)}; the rules are {known}"
-                problems.append(Problem(audience.file, audience.lines.get("suppress", 0), message))
+def _read(contents: Mapping[str, bytes], problems: list[Problem], known: Known) -> Definitions:
+    """Read what can be read, and add what is wrong to ``problems``."""
+    readers = {file: FileReader(file, content, problems) for file, content in contents.items()}
+    suppressing = [reader for file, reader in readers.items() if _holds_suppressions(file)]
+    others = {file: reader for file, reader in readers.items() if not _holds_suppressions(file)}
+    known = replace(known, audiences=frozenset(reader.name for reader in others.values()) - {""})
+    suppressions: dict[str, Suppression] = {}
+    names: set[str] = set()
+    for reader in suppressing:
+        for found in reader.suppressions(known):
+            if found.name in names:
+                reader.nodes.problem(found.line, f"the suppression rule {found.name} occurs twice")
+            elif found.rule:
+                suppressions[found.name] = Suppression(found.name, found.description, found.rule)
+            names.add(found.name)
+    audiences: list[Definition] = []
+    used: dict[str, str] = {}
+    for file, reader in others.items():
+        read = reader.audience(known, names)
+        if read.name in used:
+            reader.nodes.problem(
+                read.lines.get("name", 0), f"the name {read.name} is already used in {used[read.name]}"
+            )
+        elif read.complete:
+            audiences.append(Definition(**read.values, file=file, lines=read.lines))
+        if read.name:
+            used.setdefault(read.name, file)
+    ordered = _ordered(audiences, problems)
+    return Definitions(ordered, tuple(suppressions[name] for name in sorted(suppressions)))
 
 
 def _ordered(audiences: Sequence[Definition], problems: list[Problem]) -> tuple[Definition, ...]:

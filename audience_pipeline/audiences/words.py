@@ -23,9 +23,13 @@ def shown(text: str) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """`` (did you mean ...?)``, or nothing where no name is near."""
-    plain = unicodedata.normalize("NFKD", name).encode("ascii", "replace").decode().replace("?", "").lower()
-    close = difflib.get_close_matches(plain, sorted(names), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    there = {_plain(one): one for one in sorted(names, reverse=True)}
+    close = difflib.get_close_matches(_plain(name), list(there), n=1, cutoff=0.6)
+    return f" (did you mean {there[close[0]]}?)" if close else ""
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFKD", name).encode("ascii", "replace").decode().replace("?", "").lower()
 
 
 def odd_letters(name: str) -> str:

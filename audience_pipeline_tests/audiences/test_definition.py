@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audience_pipeline.audiences.activity import EVENTS
 from audience_pipeline.audiences.definition import (
     DefinitionErrors,
     Definitions,
@@ -13,6 +14,7 @@ from audience_pipeline.audiences.definition import (
     load_files,
     read_definitions,
 )
+from audience_pipeline.audiences.keys import DID_KEYS
 from audience_pipeline.audiences.rules import AllOf, AnyOf, In, Not, Where
 from audience_pipeline.platforms.contract import Platform
 
@@ -88,7 +90,7 @@ description:
 include:
   all:
     - where: ltv_quintil = 1
-    - did: {event: product_view}
+    - did: {event: produkt_view, at_leat: 2, within_days: 0}
     - {where: orders > 1, in: x}
 platforms: [meta, googel]
 holdout: 5
@@ -103,7 +105,10 @@ refresh: hourly
         f"0.yaml:1: '\\xdcbung' is not a name; it contains U+00DC: {NAME_RULE}",
         "0.yaml:2: description has no value",
         "0.yaml:5: unknown field 'ltv_quintil' (did you mean ltv_quintile?)",
-        "0.yaml:6: unknown key 'did'; allowed here are all, any, not, where, in, not_in",
+        "0.yaml:6: unknown event 'produkt_view' (did you mean product_view?); the events are "
+        + ", ".join(EVENTS),
+        f"0.yaml:6: unknown key 'at_leat' (did you mean at_least?); allowed here are {', '.join(DID_KEYS)}",
+        "0.yaml:6: within_days is a whole number from 1 to 3,650",
         "0.yaml:7: a rule has exactly one key: put several rules as a list under all: or any:",
         "0.yaml:8: unknown platform 'googel' (did you mean google?); there are meta, google, tiktok",
         f"0.yaml:9: unknown key 'holdout' (did you mean holdout_percent?); allowed here are {AUDIENCE_KEYS}",
@@ -184,9 +189,7 @@ def test_a_reference_to_an_audience_that_does_not_exist_names_the_nearest():
     told = problems(audience("include:\n  all:\n    - in: byers\n", name="a"), audience(name="buyers"))
 
     assert len(told) == 1
-    assert told[0].startswith(
-        "audiences/0.yaml:6: include refers to the audience byers, which does not exist"
-    )
+    assert told[0].startswith("audiences/0.yaml:6: there is no audience or uploaded list byers")
     assert told[0].endswith("(did you mean buyers?)")
 
 
@@ -251,7 +254,7 @@ def test_mistakes_in_suppression_rules_are_told():
 
     assert told == [
         "0.yaml:5: there is no suppression rule competitor; the rules are a, b",
-        "_suppression.yaml:4: unknown key 'in'; allowed here are all, any, not, where",
+        "_suppression.yaml:4: there is no uploaded list some; an audience cannot be named here",
         "_suppression.yaml:5: a suppression rule has the keys name, description, include",
         "_suppression.yaml:6: unknown key 'rule'; allowed here are name, description, include",
     ]
