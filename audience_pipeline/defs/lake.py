@@ -16,16 +16,21 @@ from audience_pipeline.sources.contract import LANDED, NOTHING_LANDED, Kind
 
 
 def dataset(lake: Path, kind: Kind) -> pl.LazyFrame:
-    """Everything that has landed of a kind, as one lazy table."""
-    return pl.scan_parquet(lake / kind.dataset / "*.parquet")
+    """Everything that has landed of a kind, as one lazy table; null where a file is older than a column."""
+    files = lake / kind.dataset / "*.parquet"
+    return pl.scan_parquet(files, schema=_schema(kind), missing_columns="insert")
 
 
 def ensure_dataset(lake: Path, kind: Kind) -> None:
     """Make a dataset readable before anything has landed in it, and its columns before a file has them."""
     path = lake / kind.dataset / NOTHING_LANDED
-    schema = pl.Schema({**LANDED[kind], "landing_id": pl.String()})
+    schema = _schema(kind)
     if not path.is_file() or pl.read_parquet_schema(path) != schema:
         write_table(path, pl.DataFrame(schema=schema))
+
+
+def _schema(kind: Kind) -> pl.Schema:
+    return pl.Schema({**LANDED[kind], "landing_id": pl.String()})
 
 
 def landing_order(ledger: Ledger, kind: Kind) -> Sequence[str]:

@@ -6,13 +6,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audience_pipeline.identifiers import countries, emails, people, phones
+from audience_pipeline.identifiers import countries, devices, emails, people, phones
 from audience_pipeline.identifiers.text import clean, digest
 
 RULES_VERSION = 1
 """Rises with every change that alters a hash: people sent under an older version are removed under it."""
 
-_DEVICE = re.compile(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]+)?")
 
 
@@ -49,14 +48,8 @@ def _digits(value: str, default_region: str | None) -> str | None:
     return number[1:] if number else None
 
 
-def _device(value: str) -> str | None:
-    """A mobile advertising id as it is; those that a phone gives out when tracking is off are refused."""
-    text = clean(value)
-    return text if _DEVICE.fullmatch(text) and text.strip("0-") else None
-
-
 def _device_lowered(value: str) -> str | None:
-    device = _device(value)
+    device = devices.device_id(value)
     return device.lower() if device else None
 
 
@@ -93,7 +86,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("google", "family_name"): Rule(_plain(people.google_name)),
     ("google", "region_code"): Rule(_plain(countries.iso2), hashed=False),
     ("google", "postal_code"): Rule(_plain(people.google_postal_code), hashed=False),
-    ("google", "mobile_id"): Rule(_plain(_device), hashed=False),
+    ("google", "mobile_id"): Rule(_plain(devices.device_id), hashed=False),
     ("google", "user_id"): Rule(_plain(_as_it_is), hashed=False),
     ("google", "sha256_primitive"): Rule(_plain(_as_it_is)),
     ("tiktok", "email"): Rule(_plain(_tiktok_email)),

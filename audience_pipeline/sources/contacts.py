@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import polars as pl
 
@@ -12,12 +12,21 @@ from audience_pipeline.identifiers import (
     contact_hashes,
     country_code,
     customer_id_expr,
+    device_id_expr,
     people,
+    source_ids,
 )
-from audience_pipeline.sources.contract import LANDED, Kind
+from audience_pipeline.sources.contract import CONTRACTS, LANDED, Kind
 from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ShopFacts
 from audience_pipeline.sources.plan import CONTACT, RAW_CONTACT
+
+_STAND_INS: Mapping[str, pl.Expr] = {
+    "loyalty_id": source_ids.prefixed(source_ids.LOYALTY, "loyalty_id"),
+    "email": source_ids.hashed_id(source_ids.EMAIL, "meta_email"),
+    "phone": source_ids.hashed_id(source_ids.PHONE, "meta_phone"),
+}
+"""What names a person who has no customer_id."""
 
 
 class Depersonaliser:
@@ -38,31 +47,39 @@ class Depersonaliser:
 
     def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
         """The batch without personal values; columns of ``LANDED`` first, then what is staged besides."""
-        if self._kind is Kind.CRM:
-            batch = self._crm(batch)
-        elif self._kind is Kind.CONSENT:
-            batch = self._consent(batch)
+        match self._kind:
+            case Kind.CRM:
+                batch = self._crm(batch)
+            case Kind.CONSENT:
+                batch = self._only_hashes(batch, ("email", "phone"), ("meta_email", "meta_phone"))
+            case Kind.ENGAGEMENT:
+                batch = self._only_hashes(batch, ("email",), ("meta_email",))
+        if "device_id" in batch.columns:
+            batch = self._devices(batch)
         found = [name for name in batch.columns if name.startswith(CONTACT)]
         for name in found:
             self.removed[name.removeprefix(CONTACT)] += int(batch[name].sum())
-        batch = batch.drop(found).with_columns(customer_id_expr("customer_id"))
+        ids = [name for name in ("customer_id", "loyalty_id") if name in batch.columns]
+        batch = batch.drop(found).with_columns(map(customer_id_expr, ids))
+        batch = self._named(batch.with_columns(source_ids.own_id("customer_id")))
         landed = LANDED[self._kind]
         return batch.select(*(pl.col(name).cast(dtype) for name, dtype in landed.items()), pl.exclude(landed))
 
     def _hashed(self, batch: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
         hashes = contact_hashes(batch.select("customer_id", *columns), self._facts.default_region)
         for raw, hashed in (("email", "meta_email"), ("phone", "meta_phone")):
-            given = batch[raw].is_not_null()
-            self.given[raw] += int(given.sum())
-            self.unusable[raw] += int((given & hashes[hashed].is_null()).sum())
+            if raw in columns:
+                self._count(raw, batch[raw], hashes[hashed])
         return hashes.drop("customer_id")
+
+    def _count(self, column: str, given: pl.Series, usable: pl.Series) -> None:
+        self.given[column] += given.len() - given.null_count()
+        self.unusable[column] += int((given.is_not_null() & usable.is_null()).sum())
 
     def _crm(self, batch: pl.DataFrame) -> pl.DataFrame:
         hashes = self._hashed(batch, ("email", "phone", "first_name", "last_name", "country"))
         country = _by_value(batch["country"], country_code)
-        given = batch["country"].is_not_null()
-        self.given["country"] += int(given.sum())
-        self.unusable["country"] += int((given & country.is_null()).sum())
+        self._count("country", batch["country"], country)
         competitor = _is_competitor(batch["email"], self._facts.competitor_domains)
         gender = _by_value(batch["gender"], people.gender)
         return batch.drop(RAW_CONTACT).with_columns(
@@ -73,19 +90,30 @@ class Depersonaliser:
             pl.lit(RULES_VERSION, pl.Int32).alias("identifier_rules"),
         )
 
-    def _consent(self, batch: pl.DataFrame) -> pl.DataFrame:
-        hashes = self._hashed(batch, ("email", "phone")).select("meta_email", "meta_phone")
-        nobody = (
-            pl.all_horizontal(pl.col("customer_id", "meta_email", "meta_phone").is_null())
-            & (pl.col("fault_customer_id") == 0)
-            & (pl.col("fault_record") == 0)
-        )
-        fault = pl.when(nobody).then(pl.lit(Fault.UNUSABLE_CONTACT, pl.UInt8)).otherwise("fault_customer_id")
-        return (
-            batch.drop("email", "phone")
-            .with_columns(*hashes.get_columns())
-            .with_columns(fault.alias("fault_customer_id"))
-        )
+    def _only_hashes(self, batch: pl.DataFrame, raw: Sequence[str], kept: Sequence[str]) -> pl.DataFrame:
+        hashes = self._hashed(batch, raw).select(kept)
+        return batch.drop(raw).with_columns(*hashes.get_columns())
+
+    def _devices(self, batch: pl.DataFrame) -> pl.DataFrame:
+        clean = batch.with_columns(device_id_expr("device_id"))
+        self._count("device_id", batch["device_id"], clean["device_id"])
+        return clean
+
+    def _named(self, batch: pl.DataFrame) -> pl.DataFrame:
+        """Source ids where there is no id of the shop; a fault where what is given names nobody."""
+        contract = CONTRACTS[self._kind]
+        if self._kind is Kind.WEB:
+            return batch
+        if self._kind is Kind.CONSENT:
+            nobody = pl.all_horizontal(pl.col("customer_id", "meta_email", "meta_phone").is_null())
+        else:
+            batch = batch.with_columns(
+                pl.coalesce("customer_id", *(_STAND_INS[name] for name in contract.instead))
+            )
+            nobody = pl.col("customer_id").is_null()
+        unseen = (pl.col("fault_customer_id") == 0) & (pl.col("fault_record") == 0)
+        fault = pl.when(nobody & unseen).then(pl.lit(Fault.UNUSABLE_CONTACT, pl.UInt8))
+        return batch.with_columns(fault.otherwise("fault_customer_id").alias("fault_customer_id"))
 
 
 def _by_value(column: pl.Series, rule: Callable[[str], str | None]) -> pl.Series:

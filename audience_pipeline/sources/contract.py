@@ -57,6 +57,8 @@ class Contract:
     columns: tuple[Column, ...]
     one_of: tuple[str, ...] = ()
     """At least one of these columns must be there."""
+    instead: tuple[str, ...] = ()
+    """Columns that name the person where ``customer_id`` is absent or empty, the best one first."""
     day: str = "event_at"
     """The column that dates a row."""
     lost: Mapping[str, str] | None = None
@@ -72,6 +74,11 @@ class Contract:
         """Names of the columns that must be there."""
         return tuple(column.name for column in self.columns if column.required)
 
+    @property
+    def person(self) -> tuple[str, ...]:
+        """Columns of which a row must have one: they say whose it is."""
+        return ("customer_id", *self.instead)
+
     def column(self, name: str) -> Column:
         """The column of that name."""
         return next(column for column in self.columns if column.name == name)
@@ -82,6 +89,14 @@ ENGAGEMENT_EVENTS = ("email_sent", "email_open", "email_click", "sms_sent", "sms
 
 _CUSTOMER = Column("customer_id", "text", "The shop's own id of the customer", "C1042", required=True)
 _ORDER = Column("order_id", "text", "The shop's id of the order", "A-7731")
+_COUPON = Column("coupon", "text", "Code that was redeemed", "SPRING10")
+_LOYALTY = Column("loyalty_id", "text", "Number of the loyalty card", "L-500123")
+_BROWSER = Column("anonymous_id", "text", "Id of the browser or app before a customer is known", "a81f")
+_DEVICE = Column(
+    "device_id", "text", "Advertising id of the phone (IDFA or GAID)", "6d92078a-8246-4ba4-ae5b-76104861e7dc"
+)
+_EMAIL = Column("email", "text", "E-mail address; only hashes of it are kept", "ann@example.com")
+_PHONE = Column("phone", "text", "Phone number; only hashes of it are kept", "+1 212 555 0123")
 
 CONTRACTS: Mapping[Kind, Contract] = {
     Kind.TRANSACTIONS: Contract(
@@ -98,7 +113,10 @@ CONTRACTS: Mapping[Kind, Contract] = {
             Column("currency", "code", "ISO 4217 code of the amount's currency", "EUR"),
             Column("channel", "text", "Where the sale came from", "paid_search"),
             Column("discount", "amount", "What the line was reduced by, 0 or more; empty is none", "12.99"),
+            _COUPON,
+            _LOYALTY,
         ),
+        instead=("loyalty_id",),
         day="transaction_date",
         lost={"product_category": "category preferences, and segments and audiences by category"},
     ),
@@ -106,8 +124,8 @@ CONTRACTS: Mapping[Kind, Contract] = {
         Kind.CRM,
         (
             _CUSTOMER,
-            Column("email", "text", "E-mail address; only hashes of it are kept", "ann@example.com"),
-            Column("phone", "text", "Phone number; only hashes of it are kept", "+1 212 555 0123"),
+            _EMAIL,
+            _PHONE,
             Column("first_name", "text", "First name; only hashes of it are kept", "Ann"),
             Column("last_name", "text", "Last name; only hashes of it are kept", "Example"),
             Column("country", "code", "ISO code or name of the country", "US"),
@@ -117,9 +135,13 @@ CONTRACTS: Mapping[Kind, Contract] = {
             Column("birth_date", "date", "Date of birth; only the year is kept", "1985-07-01"),
             Column("gender", "code", "m or f", "f"),
             Column("updated_at", "moment", "Since when this is so; without it, always", "2025-03-31"),
+            _LOYALTY,
+            _DEVICE,
+            Column("anonymous_id", "text", "Id of the browser that filled in the form", "a81f"),
         ),
         one_of=("email", "phone", "first_name", "last_name", "country", "postal_code", "state", "birth_date",
-                "gender"),
+                "gender", "loyalty_id", "device_id", "anonymous_id"),
+        instead=("loyalty_id", "email", "phone"),
         day="updated_at",
         lost={"email": "most matches on the platforms", "phone": "matches by phone number"},
     ),
@@ -129,7 +151,7 @@ CONTRACTS: Mapping[Kind, Contract] = {
             Column("event_at", "moment", "When it happened", "2025-03-31T10:15:00Z", required=True),
             Column("event", "code", "What happened", "product_view", required=True, choices=WEB_EVENTS),
             Column("customer_id", "text", "The shop's own id of the customer", "C1042"),
-            Column("anonymous_id", "text", "Id of the browser or app before a customer is known", "a81f"),
+            _BROWSER,
             Column("category", "text", "Category of the product or page", "shoes"),
             Column("device", "text", "Kind of device", "mobile"),
             Column("channel", "text", "Where the visit came from", "paid_social"),
@@ -138,8 +160,13 @@ CONTRACTS: Mapping[Kind, Contract] = {
             Column("utm_campaign", "text", "utm_campaign of the visit", "spring"),
             Column("click_id", "text", "Click id of the ad platform", "gclid-1"),
             _ORDER,
+            Column("gpc", "yes or no", "The browser sends Global Privacy Control", "true"),
+            _COUPON,
+            _DEVICE,
+            _LOYALTY,
         ),
         one_of=("customer_id", "anonymous_id"),
+        instead=("anonymous_id",),
     ),
     Kind.ENGAGEMENT: Contract(
         Kind.ENGAGEMENT,
@@ -149,35 +176,40 @@ CONTRACTS: Mapping[Kind, Contract] = {
             Column("event", "code", "What happened", "email_open", required=True, choices=ENGAGEMENT_EVENTS),
             Column("campaign", "text", "The message", "spring-sale"),
             Column("channel", "text", "email, sms or push", "email"),
+            _EMAIL,
         ),
+        instead=("email",),
     ),
     Kind.CONSENT: Contract(
         Kind.CONSENT,
         (
             Column("event_at", "moment", "When it was stated", "2025-03-31T10:15:00Z", required=True),
-            Column("status", "code", "What was stated", "denied", required=True,
-                   choices=("granted", "denied")),
+            Column("status", "code", "What was stated; erase is a request to delete the person", "denied",
+                   required=True, choices=("granted", "denied", "erase")),
             Column("purpose", "code", "What for; advertising unless said", "advertising",
                    choices=("advertising", "personalisation")),
             Column("customer_id", "text", "The shop's own id of the customer", "C1042"),
-            Column("email", "text", "E-mail address; only hashes of it are kept", "ann@example.com"),
-            Column("phone", "text", "Phone number; only hashes of it are kept", "+1 212 555 0123"),
+            _EMAIL,
+            _PHONE,
             Column("platform", "code", "The one platform it is about; empty is all", "meta",
                    choices=("meta", "google", "tiktok")),
             Column("source", "text", "Where it was stated", "checkout"),
             Column("legal_basis", "text", "Legal basis", "consent"),
+            Column("signal", "code", "The legal signal that it came by, if any", "gpc",
+                   choices=("gpc", "ccpa")),
         ),
         one_of=("customer_id", "email", "phone"),
+        instead=("email", "phone"),
     ),
 }  # fmt: skip
 
 FREE_TEXT: Mapping[Kind, Mapping[str, ContactPatterns]] = {
-    Kind.TRANSACTIONS: {"product_category": WORDS, "order_id": CODES, "channel": WORDS},
-    Kind.CRM: {"postal_code": CODES, "state": CODES},
+    Kind.TRANSACTIONS: {"product_category": WORDS, "order_id": CODES, "channel": WORDS, "coupon": CODES},
+    Kind.CRM: {"postal_code": CODES, "state": CODES, "anonymous_id": CODES},
     Kind.WEB: {
         "anonymous_id": CODES,
         **dict.fromkeys(("category", "device", "channel", "utm_source", "utm_medium"), WORDS),
-        **dict.fromkeys(("utm_campaign", "click_id", "order_id"), CODES),
+        **dict.fromkeys(("utm_campaign", "click_id", "order_id", "coupon"), CODES),
     },
     Kind.ENGAGEMENT: {"campaign": CODES, "channel": WORDS},
     Kind.CONSENT: {"source": WORDS, "legal_basis": WORDS},
@@ -189,6 +221,9 @@ The ad platforms number their campaigns: such a number is an id, like that of an
 
 _TEXT, _MOMENT = pl.String(), pl.Datetime("us")
 _EVENT = {"event_at": _MOMENT, "event_date": pl.Date()}
+LINE = "line"
+"""Landed column: where the row is in its file (see ``TextTable.line_map``). It tells no row from another."""
+_LINE = {LINE: pl.Int64()}
 
 NOTHING_LANDED = "0-nothing.parquet"
 """A file without rows in each dataset, so that one that nothing has landed in can be read too."""
@@ -206,6 +241,9 @@ LANDED: Mapping[Kind, pl.Schema] = {
             "currency": _TEXT,
             "channel": _TEXT,
             "discount_minor": pl.Int64(),
+            "coupon": _TEXT,
+            "loyalty_id": _TEXT,
+            **_LINE,
         }
     ),
     Kind.CRM: pl.Schema(
@@ -232,13 +270,25 @@ LANDED: Mapping[Kind, pl.Schema] = {
                 pl.Binary(),
             ),
             "identifier_rules": pl.Int32(),
+            **dict.fromkeys(("loyalty_id", "device_id", "anonymous_id", "extra"), _TEXT),
+            **_LINE,
         }
     ),
     Kind.WEB: pl.Schema(
-        {**_EVENT, **{c.name: _TEXT for c in CONTRACTS[Kind.WEB].columns if c.name != "event_at"}}
+        {
+            **_EVENT,
+            **{name: _TEXT for name in CONTRACTS[Kind.WEB].names if name != "event_at"},
+            "gpc": pl.Boolean(),
+            **_LINE,
+        }
     ),
     Kind.ENGAGEMENT: pl.Schema(
-        {**_EVENT, **dict.fromkeys(("customer_id", "event", "campaign", "channel"), _TEXT)}
+        {
+            **_EVENT,
+            **dict.fromkeys(("customer_id", "event", "campaign", "channel"), _TEXT),
+            "meta_email": pl.Binary(),
+            **_LINE,
+        }
     ),
     Kind.CONSENT: pl.Schema(
         {
@@ -246,11 +296,16 @@ LANDED: Mapping[Kind, pl.Schema] = {
             "customer_id": _TEXT,
             "meta_email": pl.Binary(),
             "meta_phone": pl.Binary(),
-            **dict.fromkeys(("purpose", "platform", "status", "source", "legal_basis"), _TEXT),
+            **dict.fromkeys(("purpose", "platform", "status", "source", "legal_basis", "signal"), _TEXT),
+            **_LINE,
         }
     ),
 }
-"""The landed columns of each kind, without ``landing_id``, which every landed row carries besides."""
+"""The landed columns of each kind, without ``landing_id``, which every landed row carries besides.
+
+``customer_id`` is a source id (``identifiers.source_ids``); only web events and consent may lack it.
+``extra`` is a JSON object of text: the columns of the file that the workspace keeps.
+"""
 
 
 def day_column(kind: Kind) -> str:

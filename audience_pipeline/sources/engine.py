@@ -30,5 +30,6 @@ def one(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[Any, ...]:
 
 
 def parquet(*paths: Path) -> str:
-    """SQL that reads Parquet files."""
-    return f"read_parquet([{', '.join(quoted(str(path)) for path in paths)}])"
+    """SQL that reads Parquet files; a column that some of them lack is NULL for their rows."""
+    by_name = ", union_by_name=true" if len(paths) > 1 else ""
+    return f"read_parquet([{', '.join(quoted(str(path)) for path in paths)}]{by_name})"

@@ -47,7 +47,11 @@ def reason(fault: int, field: str, kind: Kind, options: ReadOptions, facts: Shop
             choices = contract.column(field).choices
             return f"not one of {', '.join(choices)}"
         case Fault.NOBODY:
-            return f"none of {', '.join(contract.one_of)} is given"
+            return f"none of {', '.join(contract.person)} is given"
+        case Fault.UNUSABLE_CONTACT:
+            contacts = [_CONTACTS[name] for name in contract.instead if name in _CONTACTS]
+            ids = [name for name in contract.person if name not in _CONTACTS]
+            return f"no {' or '.join(ids)}, and no {' or '.join(contacts)} that can be used"
         case Fault.TOO_EARLY:
             return f"before {facts.earliest_date.isoformat()}"
         case Fault.IN_FUTURE:
@@ -58,9 +62,9 @@ def reason(fault: int, field: str, kind: Kind, options: ReadOptions, facts: Shop
             return _SENTENCES[known]
 
 
+_CONTACTS = {"email": "e-mail address", "phone": "phone number"}
 _SENTENCES = {
     Fault.EMPTY: "empty",
-    Fault.UNUSABLE_CONTACT: "no customer_id, and no e-mail address or phone number that can be used",
     Fault.CONTACT: "no customer_id, and anonymous_id is an e-mail address or phone number",
     Fault.AMBIGUOUS_DATE: "day and month cannot be told apart: give date_format, such as %d/%m/%Y",
     Fault.UNREADABLE_DATE: "not a date as YYYY-MM-DD, YYYY/MM/DD, YYYYMMDD or DD.MM.YYYY: give date_format",

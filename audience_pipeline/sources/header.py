@@ -52,6 +52,9 @@ def match(file: str, kind: Kind, found: Sequence[str], mapping: Mapping[str, str
                 f"the file has {_shown(found)}",
             )
     missing = [name for name in contract.required if name not in positions]
+    if "customer_id" in missing and any(name in positions for name in contract.instead):
+        missing.remove("customer_id")
+        _refuse_likely_id(file, [name for at, name in enumerate(found) if at not in positions.values()])
     if missing:
         raise SourceError(file, f"{_plural(missing)} missing", _remedy(kind, missing, found))
     if contract.one_of and not any(name in positions for name in contract.one_of):
@@ -61,6 +64,20 @@ def match(file: str, kind: Kind, found: Sequence[str], mapping: Mapping[str, str
             _remedy(kind, contract.one_of[:1], found),
         )
     return positions
+
+
+def _refuse_likely_id(file: str, unused: Sequence[str]) -> None:
+    """People could go by their e-mail addresses, but not because nobody said how the shop calls its ids."""
+    plain = {"".join(filter(str.isalnum, name.lower())): name for name in unused if _NAME.fullmatch(name)}
+    close = "id" if "id" in plain else next(iter(get_close_matches("customerid", plain, n=1)), None)
+    if close is not None:
+        likely = plain[close]
+        raise SourceError(
+            file,
+            f"there is no column 'customer_id', and '{likely}' could be it",
+            f"say so: columns: {{customer_id: {likely}}} (--column customer_id='{likely}'); where it is not, "
+            "rename it or leave it out, and people go by their other names",
+        )
 
 
 def looks_like_data(names: Sequence[str], known: Collection[str] = _KNOWN) -> bool:

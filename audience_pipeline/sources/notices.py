@@ -90,6 +90,7 @@ def _flagged(connection: Any, staged: Staged, good: str) -> Iterator[str]:
         "rounded": ("amount", f"with more than {MINOR_DIGITS} decimals, rounded half away from zero"),
         "quantity": ("quantity", "that is no number, left out"),
         "discount": ("discount", "other than an amount of 0 or more, left out"),
+        "gpc": ("gpc", "that is none of true, false, 1, 0, yes and no, left out"),
         "birth_date": ("birth_date", "without a year of four digits, left out"),
     }
     for flag in staged.plan.flags:

@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from audience_pipeline.identifiers import ContactPatterns
-from audience_pipeline.sources import amounts
+from audience_pipeline.sources import amounts, cells
 from audience_pipeline.sources.contract import CONTRACTS, FREE_TEXT, Kind
 from audience_pipeline.sources.dates import moment
 from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
-from audience_pipeline.sources.table import TextTable, quoted
+from audience_pipeline.sources.table import TextTable
 
 RECORD = "record"
 """The field of a fault that concerns the whole record."""
-_BLANKS = r"E' \t\r\n' || chr(160) || chr(65279)"
-"""Trimming these costs six times as much as trimming blanks alone, or as looking at both ends first."""
 _YEAR = r"^(\d{4})([-/.]?\d{2}[-/.]?\d{2}([T ].*)?)?$|^\d{1,2}[-/. ]\d{1,2}[-/. ](\d{4})$"
 _IS_CODE = "regexp_full_match(currency, '[A-Za-z]{3}')"
 CONTACT = "contact_"
@@ -56,14 +53,16 @@ def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -
     }
     parts = build[kind]()
     text = ", ".join(
-        f"{_trimmed(name, odd_blanks=table.odd_blanks)} AS {name}"
+        f"{cells.trimmed(name, odd_blanks=table.odd_blanks)} AS {name}"
         if name in table.columns
         else f"CAST(NULL AS VARCHAR) AS {name}"
         for name in CONTRACTS[kind].names
     )
     parsed = "".join(f", {sql} AS {name}" for name, sql in parts.parsed.items())
+    somebody = {"customer_id": _nobody(kind, table)}
     faults = {RECORD: f"CASE WHEN malformed THEN {Fault.NOT_AN_OBJECT} ELSE 0 END"} | {
-        field: f"CASE WHEN malformed THEN 0 ELSE {sql} END" for field, sql in parts.faults.items()
+        field: f"CASE WHEN malformed THEN 0 ELSE {sql} END"
+        for field, sql in (somebody | parts.faults).items()
     }
     selected = [f"{sql} AS {name}" for name, sql in parts.columns.items()]
     selected += [f"CAST({sql} AS UTINYINT) AS fault_{field}" for field, sql in faults.items()]
@@ -73,13 +72,6 @@ def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -
         selected.append("whole_line")
     sql = f"SELECT {', '.join(selected)}, blank FROM ({_layers(text, kind, parts, parsed, table.relation)})"
     return Plan(sql, tuple(faults), tuple(parts.flags))
-
-
-def _trimmed(name: str, *, odd_blanks: bool) -> str:
-    if not odd_blanks:
-        return f"nullif(trim({name}), '')"
-    visible = " AND ".join(f"{name}[{place}] BETWEEN '!' AND '~'" for place in (1, -1))
-    return f"CASE WHEN {visible} THEN {name} ELSE nullif(trim({name}, {_BLANKS}), '') END"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +88,8 @@ class _Parts:
 def _layers(text: str, kind: Kind, parts: _Parts, parsed: str, relation: str) -> str:
     prepared = "".join(f", {sql} AS {name}" for name, sql in parts.prepared.items())
     found = "".join(
-        f", {_is_contact(name, patterns)} AS {CONTACT}{name}" for name, patterns in FREE_TEXT[kind].items()
+        f", {cells.is_contact(name, patterns)} AS {CONTACT}{name}"
+        for name, patterns in FREE_TEXT[kind].items()
     )
     kept = ", ".join(f"CASE WHEN NOT {CONTACT}{name} THEN {name} END AS {name}" for name in FREE_TEXT[kind])
     inner = f"SELECT {text}, whole_line, malformed, blank FROM ({relation})"
@@ -104,13 +97,13 @@ def _layers(text: str, kind: Kind, parts: _Parts, parsed: str, relation: str) ->
     return f"SELECT *{parsed} FROM (SELECT *{prepared} FROM ({inner}))"
 
 
-def _is_contact(name: str, patterns: ContactPatterns) -> str:
-    whole = " AND ".join(f"regexp_full_match({name}, {quoted(pattern)})" for pattern in patterns.whole)
-    return (
-        f"CASE WHEN {name} IS NULL OR regexp_full_match({name}, {quoted(patterns.harmless)}) THEN false "
-        f"WHEN regexp_matches({name}, {quoted(patterns.anywhere)}) THEN true "
-        f"ELSE {whole} AND NOT regexp_full_match({name}, {quoted(patterns.but)}) END"
-    )
+def _nobody(kind: Kind, table: TextTable) -> str:
+    """The fault of a row that names no person; whether an address or number can be used is seen later."""
+    person = [name for name in CONTRACTS[kind].person if name in table.columns]
+    empty = " AND ".join(f"{name} IS NULL" for name in person)
+    fault = Fault.EMPTY if person == ["customer_id"] else Fault.NOBODY
+    contact = f"WHEN {CONTACT}anonymous_id THEN {Fault.CONTACT} " if kind is Kind.WEB else ""
+    return f"CASE WHEN NOT ({empty}) THEN 0 {contact}ELSE {fault} END"
 
 
 def _transactions(options: ReadOptions, facts: ShopFacts, *, discounts: bool) -> _Parts:
@@ -121,7 +114,7 @@ def _transactions(options: ReadOptions, facts: ShopFacts, *, discounts: bool) ->
     none = "WHEN discount IS NULL THEN 0 " if discounts else ""
     return _Parts(
         columns={
-            "customer_id": _identifier("customer_id"),
+            "customer_id": cells.identifier("customer_id"),
             "transaction_date": "CASE WHEN date_fault_ = 0 THEN CAST(at_ AS DATE) END",
             "transaction_at": f"CASE WHEN date_fault_ = 0 AND {when.has_time} THEN at_ END",
             "amount_minor": f"CASE WHEN abs(minor_) <= {amounts.LIMIT_MINOR} THEN minor_ END",
@@ -131,9 +124,10 @@ def _transactions(options: ReadOptions, facts: ShopFacts, *, discounts: bool) ->
             "currency": f"CASE WHEN {_IS_CODE} THEN upper(currency) END",
             "channel": "channel",
             "discount_minor": f"CASE {none}WHEN {credible} THEN discount_ END",
+            "coupon": "upper(coupon)",
+            "loyalty_id": cells.identifier("loyalty_id"),
         },
         faults={
-            "customer_id": _given("customer_id"),
             "transaction_date": "date_fault_",
             "transaction_amount": value.fault,
             "currency": f"CASE WHEN currency IS NULL OR {_IS_CODE} THEN 0 ELSE {Fault.NOT_A_CURRENCY} END",
@@ -165,14 +159,18 @@ def _crm(options: ReadOptions, facts: ShopFacts) -> _Parts:
     is_year = f"coalesce(year_ BETWEEN 1900 AND {facts.today.year}, false)"
     return _Parts(
         columns={
-            "customer_id": _identifier("customer_id"),
+            "customer_id": cells.identifier("customer_id"),
             "updated_at": "CASE WHEN date_fault_ = 0 THEN at_ END",
             **{name: name for name in RAW_CONTACT},
             "postal_code": "postal_code",
             "region": "state",
             "birth_year": f"CASE WHEN {is_year} THEN year_ END",
+            "loyalty_id": cells.identifier("loyalty_id"),
+            "device_id": "device_id",
+            "anonymous_id": "anonymous_id",
+            "extra": "CAST(NULL AS VARCHAR)",
         },
-        faults={"customer_id": _given("customer_id"), "updated_at": "date_fault_"},
+        faults={"updated_at": "date_fault_"},
         prepared={"at_": when.at, "year_": f"try_cast(coalesce({year_first}, {year_last}) AS INTEGER)"},
         parsed={"date_fault_": when.fault},
         flags={"birth_date": f"birth_date IS NOT NULL AND NOT {is_year}"},
@@ -185,6 +183,7 @@ def _events(
     columns: dict[str, str],
     faults: dict[str, str],
     parsed: dict[str, str],
+    flags: dict[str, str] | None = None,
 ) -> _Parts:
     when = moment("event_at", "at_", options, facts, required=True)
     return _Parts(
@@ -196,26 +195,26 @@ def _events(
         faults={"event_at": "date_fault_", **faults},
         prepared={"at_": when.at},
         parsed={"date_fault_": when.fault, **parsed},
-        flags={},
+        flags=flags or {},
     )
 
 
 def _web(options: ReadOptions, facts: ShopFacts) -> _Parts:
     names = [name for name in CONTRACTS[Kind.WEB].names if name != "event_at"]
     columns = {name: name for name in names} | {
-        "customer_id": _identifier("customer_id"),
-        "event": _choice(Kind.WEB, "event"),
+        "customer_id": cells.identifier("customer_id"),
+        "event": cells.choice(Kind.WEB, "event"),
+        "gpc": "gpc_",
+        "coupon": "upper(coupon)",
+        "loyalty_id": cells.identifier("loyalty_id"),
     }
-    nobody = (
-        "CASE WHEN customer_id IS NOT NULL OR anonymous_id IS NOT NULL THEN 0 "
-        f"WHEN {CONTACT}anonymous_id THEN {Fault.CONTACT} ELSE {Fault.NOBODY} END"
-    )
     return _events(
         options,
         facts,
         columns,
-        {"event": _allowed(Kind.WEB, "event", required=True), "customer_id": nobody},
-        {"event_": "lower(event)"},
+        {"event": cells.allowed(Kind.WEB, "event", required=True)},
+        {"event_": "lower(event)", "gpc_": cells.truth("gpc")},
+        {"gpc": "gpc IS NOT NULL AND gpc_ IS NULL"},
     )
 
 
@@ -224,72 +223,42 @@ def _engagement(options: ReadOptions, facts: ShopFacts) -> _Parts:
         options,
         facts,
         {
-            "customer_id": _identifier("customer_id"),
-            "event": _choice(Kind.ENGAGEMENT, "event"),
+            "customer_id": cells.identifier("customer_id"),
+            "event": cells.choice(Kind.ENGAGEMENT, "event"),
             "campaign": "campaign",
             "channel": "lower(channel)",
+            "email": "email",
         },
-        {
-            "customer_id": _given("customer_id"),
-            "event": _allowed(Kind.ENGAGEMENT, "event", required=True),
-        },
+        {"event": cells.allowed(Kind.ENGAGEMENT, "event", required=True)},
         {"event_": "lower(event)"},
     )
 
 
 def _consent(options: ReadOptions, facts: ShopFacts) -> _Parts:
-    nobody = (
-        f"CASE WHEN customer_id IS NULL AND email IS NULL AND phone IS NULL THEN {Fault.NOBODY} ELSE 0 END"
-    )
     return _events(
         options,
         facts,
         {
-            "customer_id": _identifier("customer_id"),
+            "customer_id": cells.identifier("customer_id"),
             "email": "email",
             "phone": "phone",
-            "purpose": _choice(Kind.CONSENT, "purpose"),
-            "platform": _choice(Kind.CONSENT, "platform"),
-            "status": _choice(Kind.CONSENT, "status"),
+            "purpose": cells.choice(Kind.CONSENT, "purpose"),
+            "platform": cells.choice(Kind.CONSENT, "platform"),
+            "status": cells.choice(Kind.CONSENT, "status"),
             "source": "source",
             "legal_basis": "legal_basis",
+            "signal": cells.choice(Kind.CONSENT, "signal"),
         },
         {
-            "status": _allowed(Kind.CONSENT, "status", required=True),
-            "purpose": _allowed(Kind.CONSENT, "purpose", required=False),
-            "platform": _allowed(Kind.CONSENT, "platform", required=False),
-            "customer_id": nobody,
+            "status": cells.allowed(Kind.CONSENT, "status", required=True),
+            "purpose": cells.allowed(Kind.CONSENT, "purpose", required=False),
+            "platform": cells.allowed(Kind.CONSENT, "platform", required=False),
+            "signal": cells.allowed(Kind.CONSENT, "signal", required=False),
         },
         {
             "status_": "lower(status)",
             "purpose_": "lower(coalesce(purpose, 'advertising'))",
             "platform_": "lower(platform)",
+            "signal_": "lower(signal)",
         },
-    )
-
-
-def _given(name: str) -> str:
-    return f"CASE WHEN {name} IS NULL THEN {Fault.EMPTY} ELSE 0 END"
-
-
-def _choices(kind: Kind, name: str) -> str:
-    return ", ".join(f"'{choice}'" for choice in CONTRACTS[kind].column(name).choices)
-
-
-def _choice(kind: Kind, name: str) -> str:
-    """The value where it is allowed: what else is there is written nowhere."""
-    return f"CASE WHEN {name}_ IN ({_choices(kind, name)}) THEN {name}_ END"
-
-
-def _allowed(kind: Kind, name: str, *, required: bool) -> str:
-    empty = Fault.EMPTY if required else Fault.NONE
-    known = f"WHEN {name}_ IN ({_choices(kind, name)}) THEN 0 ELSE {Fault.NOT_ALLOWED}"
-    return f"CASE WHEN {name} IS NULL THEN {empty} {known} END"
-
-
-def _identifier(name: str) -> str:
-    """Ids that a spreadsheet or data frame has turned into decimals (``12346.0``) become what they were."""
-    return (
-        f"CASE WHEN ends_with({name}, '.0') AND regexp_full_match({name}, '\\d+\\.0') "
-        f"THEN left({name}, length({name}) - 2) ELSE {name} END"
     )

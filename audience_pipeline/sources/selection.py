@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from audience_pipeline.sources.contract import LANDED, Kind, day_column
+import pyarrow.parquet as pq
+
+from audience_pipeline.sources.contract import LANDED, LINE, Kind, day_column
 from audience_pipeline.sources.engine import one, parquet
 from audience_pipeline.sources.report import RepeatedDay
 
@@ -82,7 +84,7 @@ def drop_known(connection: Any, kind: Kind, good: str, earlier: Sequence[Path]) 
     if not earlier:
         return
     day = f"CAST({day_column(kind)} AS DATE)"
-    columns = list(LANDED[kind])
+    columns = _compared(kind, earlier)
     landed = parquet(*earlier)
     first, last = one(connection, f"SELECT min({day}), max({day}) FROM ({good})")
     near = f"({day} BETWEEN DATE '{first}' AND DATE '{last}' OR {day} IS NULL)" if first else "true"
@@ -108,6 +110,15 @@ def drop_known(connection: Any, kind: Kind, good: str, earlier: Sequence[Path]) 
         f"JOIN (SELECT {names}, count(*) AS times FROM {landed} WHERE {differ} GROUP BY ALL) l "
         f"ON {matched} WHERE f.number <= l.times"
     )
+
+
+def _compared(kind: Kind, earlier: Sequence[Path]) -> list[str]:
+    """The columns by which rows are the same.
+
+    A file that landed before a column existed says nothing of it, so its rows come again with a value there.
+    """
+    known = set(LANDED[kind]).intersection(*(pq.read_schema(path).names for path in earlier))
+    return [name for name in LANDED[kind] if name in known and name != LINE]
 
 
 def fresh(connection: Any, kind: Kind, good: str) -> tuple[str, bool]:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from audience_pipeline.sources import currencies, dates
 from audience_pipeline.sources.contacts import Depersonaliser
-from audience_pipeline.sources.contract import CONTRACTS, Kind
+from audience_pipeline.sources.contract import CONTRACTS, LINE, Kind
 from audience_pipeline.sources.csv_files import csv_table
 from audience_pipeline.sources.currencies import Money
 from audience_pipeline.sources.engine import connect, one, parquet
@@ -158,7 +158,8 @@ def _write(
             seen += frame.height
             frame = frame.filter(~pl.col("blank")).drop("blank")
             kept += frame.height
-            clean = cleaned(frame.with_columns(pl.col("row").cast(pl.Int64)))
+            lines = table.line_map.lines(frame["row"].cast(pl.Int64).to_numpy())
+            clean = cleaned(frame.with_columns(pl.col("row").cast(pl.Int64), pl.Series(LINE, lines)))
             arrow = clean.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
                 writer = pq.ParquetWriter(

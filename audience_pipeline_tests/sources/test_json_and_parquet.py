@@ -197,5 +197,5 @@ def test_events_are_checked_against_their_names(shop):
 def test_engagement_lands_in_its_schema(shop):
     shop.land("event_at,customer_id,event,campaign\n2025-01-02 10:00,c1,email_open,spring\n", Kind.ENGAGEMENT)
     assert shop.rows(Kind.ENGAGEMENT).drop("landing_id").rows() == [
-        (dt.datetime(2025, 1, 2, 10), dt.date(2025, 1, 2), "c1", "email_open", "spring", None)
+        (dt.datetime(2025, 1, 2, 10), dt.date(2025, 1, 2), "c1", "email_open", "spring", None, None, 2)
     ]

@@ -18,8 +18,8 @@ from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.values import free_text, identifier, minor_units, moment, quantity, trimmed
 
 _CONTRACT = CONTRACTS[Kind.TRANSACTIONS]
-FIELDS = tuple(name for name in _CONTRACT.names if name != "customer_id")
-"""What a transaction may hold."""
+FIELDS = tuple(name for name in _CONTRACT.names if name not in {"customer_id", "coupon", "loyalty_id"})
+"""What a transaction may hold: all that values are predicted from."""
 _KNOWN = frozenset(FIELDS)
 _TEXTS = ("product_category", "order_id", "channel")
 _MOST_PROBLEMS = 20
