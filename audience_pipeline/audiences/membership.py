@@ -27,6 +27,7 @@ __all__ = [
     "memberships",
     "selected",
     "selections",
+    "with_references",
 ]
 
 MEMBERSHIP_SCHEMA = pl.Schema({"audience": pl.String, "customer_id": pl.String, "holdout": pl.Boolean})
@@ -101,7 +102,7 @@ def attempts(
     fields: Mapping[str, Field] = FIELDS,
 ) -> Iterator[Selection | NotEvaluated]:
     """As ``selections``; an audience that cannot be evaluated says so, and the others are evaluated."""
-    chosen = _with_references(definitions, definitions.names if names is None else names)
+    chosen = with_references(definitions, definitions.names if names is None else names)
     referred = frozenset().union(*(audience.references for audience in chosen))
     with evaluator(profile, chosen, activity=activity, lists=lists, fields=fields) as asked:
         members = PackedMasks(asked.rows)
@@ -173,7 +174,8 @@ def holdout(person_key: pl.Expr, audience: Definition, *, salt: str = DEFAULT_SA
     return person_key.map_batches(drawn, return_dtype=pl.Boolean, is_elementwise=True)
 
 
-def _with_references(definitions: Definitions, names: Sequence[str]) -> Definitions:
+def with_references(definitions: Definitions, names: Sequence[str]) -> Definitions:
+    """Some audiences and all that they are composed of, each after those that it refers to."""
     by_name = {audience.name: audience for audience in definitions}
     wanted: set[str] = set()
     open_names = list(names)

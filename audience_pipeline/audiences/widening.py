@@ -83,7 +83,7 @@ def looser_numbers(value: float, unit: str, *, upwards: bool) -> Sequence[float]
         return []
     if value < 10 and value == int(value):
         near = [value + 1, 2 * value] if upwards else [value - 1, value // 2]
-        return [one for one in dict.fromkeys(near) if one > 0]
+        return [float(one) for one in dict.fromkeys(near) if one > 0]
     rounded = [_rounded(value * factor, upwards=upwards) for factor in ((1.5, 2) if upwards else (0.67, 0.5))]
     return [one for one in dict.fromkeys(rounded) if (one > value if upwards else 0 < one < value)]
 
@@ -95,7 +95,7 @@ def _two(candidates: Sequence[float], far: float, *, upwards: bool) -> Sequence[
 
 def _rounded(value: float, *, upwards: bool) -> float:
     """To 1, 1.5, 2, 2.5 ... of a power of ten; whole numbers below ten."""
-    step = 0.5 * 10 ** math.floor(math.log10(value))
+    step = 0.5 * math.pow(10, math.floor(math.log10(value)))
     if 1 <= value < 10:
         step = 1.0
     steps = round(value / step, 6)
