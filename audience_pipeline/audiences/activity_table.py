@@ -92,9 +92,10 @@ class Activity:
             )
             .collect(engine="streaming")
         )
+        parts = table.partition_by("activity", as_dict=True, include_key=False)
         found = {
             wanted[str(codes["activity"][int(code)])]: _event(part, codes)
-            for (code,), part in table.partition_by("activity", as_dict=True, include_key=False).items()
+            for (code,), part in sorted(parts.items())
         }
         return cls(as_of, customers.len(), found)
 
@@ -116,15 +117,5 @@ def _event(part: pl.DataFrame, codes: Mapping[str, pl.Series]) -> EventRows:
         numbered["_row"].to_numpy(),
         numbered["_combination"].to_numpy(),
         None if (counts == 1).all() else counts,
-        distinct.select(_named(name, codes[name]) for name in STORED_PROPERTIES),
-    )
-
-
-def _named(name: str, values: pl.Series) -> pl.Expr:
-    return (
-        pl.col(name)
-        .cast(pl.UInt32)
-        .replace_strict(
-            pl.int_range(values.len(), dtype=pl.UInt32, eager=True), values, return_dtype=pl.String
-        )
+        pl.DataFrame({name: codes[name].gather(distinct[name]) for name in STORED_PROPERTIES}),
     )
