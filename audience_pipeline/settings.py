@@ -80,6 +80,30 @@ class Inbox(_Section):
     """Days that a landed file stays in the sealed archive; 0 deletes it at once."""
 
 
+Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
+
+
+class Consent(_Section):
+    """What silence and browser signals mean, by country."""
+
+    needed_in: tuple[Country, ...] | None = None
+    """ISO codes of countries where silence means no; without it the EEA, the United Kingdom, Switzerland."""
+    unknown_country_needs_consent: bool = True
+    signals_count_in: tuple[Country, ...] = ("US",)
+    """ISO codes of countries where the Global Privacy Control of a browser is an opt-out."""
+    unknown_country_signals_count: bool = True
+    advertising_covers_personalisation: bool = False
+    """Whether the shop's question about advertising asked for personalised ads in the same breath: then who
+    agreed to it may go to platforms that want both, such as Google."""
+
+    @field_validator("needed_in", "signals_count_in", mode="before")
+    @classmethod
+    def _norway(cls, value: Any) -> Any:
+        if isinstance(value, list) and False in value:
+            raise ValueError("YAML reads NO as false: write the code of Norway in quotes, 'NO'")
+        return value
+
+
 class Ltv(_Section):
     """When a newly trained value model takes over."""
 
@@ -117,6 +141,7 @@ class Config(_Section):
         default_factory=dict
     )
     inbox: Inbox = Inbox()
+    consent: Consent = Consent()
     ltv: Ltv = Ltv()
     platforms: Platforms = Platforms()
 

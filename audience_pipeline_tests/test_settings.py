@@ -199,3 +199,11 @@ def test_how_long_a_champion_keeps_its_place_against_an_equal_is_a_setting(
     config_file.write_text(text)
 
     assert read_config(config_file).ltv.champion_days == days
+
+
+def test_countries_of_consent_are_codes_and_norway_is_one(config_file: Path) -> None:
+    config_file.write_text("consent:\n  needed_in: [DE, 'NO']\n  signals_count_in: [US, CA]\n")
+
+    assert read_config(config_file).consent.needed_in == ("DE", "NO")
+    assert "write the code of Norway in quotes" in problem(config_file, "consent: {needed_in: [DE, NO]}")
+    assert "consent.signals_count_in" in problem(config_file, "consent: {signals_count_in: [usa]}")

@@ -6,12 +6,58 @@ import dagster as dg
 import polars as pl
 
 from audience_pipeline.customers import consent as consents
+from audience_pipeline.customers.consent_policy import CONSENT_NEEDED, ConsentPolicy
 from audience_pipeline.defs.calendar import AsOfCalendar
-from audience_pipeline.defs.lake import dataset, ensure_dataset, newest_landing
+from audience_pipeline.defs.lake import dataset, ensure_dataset, landing_order, newest_landing
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.storage import LANDING_SEQUENCE
+from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
+
+
+def consent_policy(settings: Settings) -> ConsentPolicy:
+    """What silence and signals mean in a workspace: section ``consent`` of ``audience.yaml``."""
+    said = settings.config.consent
+    return ConsentPolicy(
+        consent_needed=CONSENT_NEEDED if said.needed_in is None else frozenset(said.needed_in),
+        unknown_country_needs_consent=said.unknown_country_needs_consent,
+        signal_countries=frozenset(said.signals_count_in),
+        unknown_country_signals=said.unknown_country_signals_count,
+        advertising_covers_personalisation=said.advertising_covers_personalisation,
+    )
+
+
+def decided(
+    settings: Settings,
+    ledger: Ledger,
+    as_of: date,
+    customers: pl.LazyFrame,
+    identities: pl.LazyFrame | None = None,
+) -> pl.LazyFrame:
+    """Consent of customers with what has landed and was stated up to a day.
+
+    Args:
+        settings: the workspace.
+        ledger: knows in which order contacts landed.
+        as_of: the day; :attr:`date.max` for every statement there is.
+        customers: ``customer_id`` of everybody who should have a row.
+        identities: which source ids belong to a customer.
+    """
+    kinds = (Kind.CONSENT, Kind.CRM, Kind.WEB)
+    for kind in kinds:
+        ensure_dataset(settings.lake, kind)
+    events, contacts, web = (dataset(settings.lake, kind) for kind in kinds)
+    return consents.consent(
+        events,
+        contacts,
+        as_of,
+        customers=customers,
+        identities=identities,
+        web=web,
+        landings=landing_order(ledger, Kind.CRM),
+        policy=consent_policy(settings),
+    )
 
 
 def consent_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefinition:
@@ -30,16 +76,14 @@ def consent_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefini
         """Whether each customer may be advertised to, and on which platform. The latest statement wins;
         silence means no in the EEA, the UK and Switzerland.
         """
-        for kind in (Kind.CRM, Kind.CONSENT):
-            ensure_dataset(settings.lake, kind)
         with ledger.open() as opened:
             seen = newest_landing(opened)
-        stated = consents.consent(
-            dataset(settings.lake, Kind.CONSENT),
-            dataset(settings.lake, Kind.CRM),
-            date.fromisoformat(context.partition_key),
-            customers=orders.select("customer_id").unique(),
-        )
+            stated = decided(
+                settings,
+                opened,
+                date.fromisoformat(context.partition_key),
+                orders.select("customer_id").unique(),
+            )
         return dg.MaterializeResult(value=stated, metadata={LANDING_SEQUENCE: seen})
 
     return consent

@@ -7,10 +7,9 @@ import polars as pl
 
 from audience_pipeline.audiences.definition import Definition
 from audience_pipeline.audiences.eligibility import eligibility, opted_out
-from audience_pipeline.customers import consent as consents
 from audience_pipeline.defs.audiences import defined
-from audience_pipeline.defs.lake import dataset, ensure_dataset, newest_landing, note_consent_sent
-from audience_pipeline.defs.sources import shop_facts
+from audience_pipeline.defs.consent import decided
+from audience_pipeline.defs.lake import newest_landing, note_consent_sent
 from audience_pipeline.defs.storage import table_path
 from audience_pipeline.delivery.recipients import Wanted, members_for
 from audience_pipeline.delivery.report import DeliveryReport
@@ -20,7 +19,6 @@ from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.refreshes import Refresh
 from audience_pipeline.platforms.contract import CAPABILITIES, AudienceClient, Platform
 from audience_pipeline.settings import Settings
-from audience_pipeline.sources.contract import Kind
 
 
 class SyncConfig(dg.Config):
@@ -64,7 +62,7 @@ def deliver(
     refresh = newest_refresh(settings, ledger)
     platform = client.capabilities.platform
     statements = newest_landing(ledger)
-    sending = _Sending.gather(settings, refresh, platform)
+    sending = _Sending.gather(settings, ledger, refresh, platform)
     evaluated = set(refresh.details.get("audiences", ()))
     chosen = _audiences(settings, platform, config)
     later = [audience.name for audience in chosen if audience.name not in evaluated]
@@ -108,24 +106,25 @@ class _Sending:
         self._no_consent = frozenset(refused["customer_id"]) | frozenset(sharing)
 
     @classmethod
-    def gather(cls, settings: Settings, refresh: Refresh, platform: Platform) -> "_Sending":
-        for kind in (Kind.CONSENT, Kind.CRM):
-            ensure_dataset(settings.lake, kind)
+    def gather(cls, settings: Settings, ledger: Ledger, refresh: Refresh, platform: Platform) -> "_Sending":
         day = refresh.as_of.isoformat()
         members = pl.read_parquet(table_path(settings.lake, "audience_memberships", day))
-        consent = consents.consent(
-            dataset(settings.lake, Kind.CONSENT),
-            dataset(settings.lake, Kind.CRM),
-            max(refresh.as_of, shop_facts(settings).today),
-            customers=members.lazy().select("customer_id").unique(),
+        people = table_path(settings.lake, "identities", day)
+        # Clocks differ: whatever has landed counts, also what is dated tomorrow.
+        consent = decided(
+            settings,
+            ledger,
+            date.max,
+            members.lazy().select("customer_id").unique(),
+            pl.scan_parquet(people) if people.is_file() else None,
         ).collect()
         identifiers = pl.read_parquet(table_path(settings.lake, "identifiers", day))
         return cls(settings, refresh.as_of, platform, members, identifiers, consent)
 
     def wanted(self, audience: str) -> Wanted:
         members = self._members.filter(pl.col("audience") == audience)
-        decided = eligibility(members, self._identifiers, self._consent, CAPABILITIES[self._platform])
-        return members_for(self._platform, decided.filter("eligible")["customer_id"], self._identifiers)
+        who = eligibility(members, self._identifiers, self._consent, CAPABILITIES[self._platform])
+        return members_for(self._platform, who.filter("eligible")["customer_id"], self._identifiers)
 
     def sync(
         self,

@@ -56,6 +56,8 @@ class Capabilities:
     """What to expect of a match rate before there is a history."""
     sources: str
     """Where the figures come from."""
+    purposes: tuple[str, ...] = ("advertising",)
+    """What a person must have agreed to, because the wire says that they have."""
 
 
 Action = Literal["add", "remove"]
@@ -247,6 +249,8 @@ GOOGLE = Capabilities(
         source=f"promised 40 %; most advertisers tell of 29 to 62 %, Google states buckets only. {_STEPS}",
     ),
     sources="Google, Data Manager API reference; smallest audience: Google Ads help, not documented",
+    # Members go with adUserData and adPersonalization: both must be granted for them to be used.
+    purposes=("advertising", "personalisation"),
 )
 TIKTOK = Capabilities(
     platform=Platform.TIKTOK,

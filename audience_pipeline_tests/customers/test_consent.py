@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_pipeline.customers.consent import consent
+from audience_pipeline.customers.consent import ConsentPolicy, consent
 from audience_pipeline.customers.identity import IDENTIFIERS_SCHEMA
 
 AS_OF = date(2026, 6, 30)
@@ -21,6 +21,9 @@ EVENTS = {
     "purpose": pl.String,
     "platform": pl.String,
     "status": pl.String,
+    "source": pl.String,
+    "legal_basis": pl.String,
+    "signal": pl.String,
 }
 HASH = sha256(b"someone").digest()
 
@@ -61,8 +64,10 @@ def of_a(*statements: dict[str, Any], country: str | None = "DE", **options: Any
 def test_silence_means_no_in_europe_and_where_the_country_is_unknown():
     assert [of_a(country=country)["advertising"] for country in ("DE", "GB", "CH", "NO", None)] == [False] * 5
     assert of_a(country="US")["advertising"] is True
-    assert of_a(country=None, unknown_country_needs_consent=False)["advertising"] is True
-    assert of_a(country="US", consent_needed={"US"})["advertising"] is False
+    assert (
+        of_a(country=None, policy=ConsentPolicy(unknown_country_needs_consent=False))["advertising"] is True
+    )
+    assert of_a(country="US", policy=ConsentPolicy(consent_needed=frozenset({"US"})))["advertising"] is False
     assert of_a()["decided_by"] == "default"
     assert of_a()["opted_out"] is False
 
@@ -103,8 +108,8 @@ def test_another_purpose_says_nothing_about_advertising():
 def test_a_denial_for_one_platform_holds_there_alone():
     row = of_a(said("granted"), said("denied", NOON + timedelta(days=1), platform="meta"))
 
-    assert (row["advertising"], row["advertising_meta"], row["advertising_google"]) == (True, False, True)
-    assert (row["opted_out"], row["opted_out_meta"], row["opted_out_google"]) == (False, True, False)
+    assert (row["advertising"], row["advertising_meta"], row["advertising_tiktok"]) == (True, False, True)
+    assert (row["opted_out"], row["opted_out_meta"], row["opted_out_tiktok"]) == (False, True, False)
 
 
 def test_a_grant_for_one_platform_speaks_where_nothing_else_was_said():

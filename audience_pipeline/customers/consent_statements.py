@@ -1,0 +1,165 @@
+"""Whom a statement of consent is about, and from when it counts."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import polars as pl
+
+from audience_pipeline.identifiers.source_ids import (
+    ANONYMOUS,
+    EMAIL,
+    LOYALTY,
+    PHONE,
+    PREFIXES,
+    SHOP,
+    hashed_id,
+    prefixed,
+)
+
+GRANTED, DENIED, ERASE = "granted", "denied", "erase"
+STATEMENTS: dict[str, pl.DataType] = {
+    "source_id": pl.String(),
+    "at": pl.Datetime("us"),
+    "event_at": pl.Datetime("us"),
+    "status": pl.String(),
+    "platform": pl.String(),
+    "about_advertising": pl.Boolean(),
+    "about_personalisation": pl.Boolean(),
+    "kind": pl.String(),
+    "source": pl.String(),
+    "legal_basis": pl.String(),
+}
+_OPTIONAL = ("purpose", "platform", "source", "legal_basis", "signal")
+_BY_HASH = {"meta_email": EMAIL, "meta_phone": PHONE}
+
+
+def holders(contacts: pl.LazyFrame) -> pl.LazyFrame:
+    """Who ever had which address or number: ``source_id, name``, each pair once.
+
+    Args:
+        contacts: ``customer_id, meta_email, meta_phone``, of any date.
+
+    Returns:
+        ``name`` is the address or number as a source id is made of one (``email:...``, ``phone:...``).
+    """
+    return pl.concat(
+        [
+            contacts.filter(pl.col(column).is_not_null()).select(
+                pl.col("customer_id").alias("source_id"), hashed_id(prefix, column).alias("name")
+            )
+            for column, prefix in _BY_HASH.items()
+        ]
+    ).unique()
+
+
+def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
+    """What was stated up to a date, a row for each source id that it is about.
+
+    A statement without an id is about everybody who ever had its address or number. One with an id is about
+    that id; if it denies something, about everybody with the address or number that it names as well.
+
+    A day without a time (midnight to the microsecond) counts as its beginning for a grant and as its end
+    for a denial: of a day's contradicting statements the denial wins. A privacy signal is a denial of
+    everything, whatever its row says besides, and so is a request for erasure.
+
+    Args:
+        events: the landed ``consent_events``.
+        had: :func:`holders`.
+        as_of: the day up to which statements are seen.
+
+    Returns:
+        Columns ``STATEMENTS``; ``at`` is when a statement counts from, ``event_at`` what it said itself,
+        ``kind`` is ``statement`` or ``signal``. A statement may reach a source id more than once.
+    """
+    there = events.collect_schema().names()
+    absent = [pl.lit(None, pl.String).alias(name) for name in _OPTIONAL if name not in there]
+    seen = events.with_columns(absent).filter(pl.col("event_at").dt.date() <= as_of)
+    is_signal = pl.col("signal").is_not_null() & (pl.col("status") != ERASE)
+    total = is_signal | (pl.col("status") == ERASE)
+    stated = seen.select(
+        "customer_id",
+        *(hashed_id(prefix, column).alias(column) for column, prefix in _BY_HASH.items()),
+        "event_at",
+        pl.when(is_signal).then(pl.lit(DENIED)).otherwise("status").alias("status"),
+        pl.when(~total).then("platform").alias("platform"),
+        (total | (pl.col("purpose").fill_null("advertising") == "advertising")).alias("about_advertising"),
+        (total | (pl.col("purpose") == "personalisation").fill_null(value=False)).alias(
+            "about_personalisation"
+        ),
+        pl.when(is_signal).then(pl.lit("signal")).otherwise(pl.lit("statement")).alias("kind"),
+        "source",
+        "legal_basis",
+    ).with_columns(_counts_from())
+    return _reached(stated, had).select(pl.col(name).cast(dtype) for name, dtype in STATEMENTS.items())
+
+
+def signals(web: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
+    """The newest Global Privacy Control signal of each visitor, as denials: columns ``STATEMENTS``.
+
+    Args:
+        web: the landed ``web_events``: ``customer_id, anonymous_id, event_at, gpc``.
+        as_of: the day up to which signals are seen.
+    """
+    visitor = pl.coalesce("customer_id", prefixed(ANONYMOUS, "anonymous_id"))
+    return (
+        web.filter(pl.col("gpc") & (pl.col("event_at").dt.date() <= as_of))
+        .group_by(visitor.alias("source_id"))
+        .agg(pl.col("event_at").max())
+        .filter(pl.col("source_id").is_not_null())
+        .select(
+            "source_id",
+            pl.col("event_at").alias("at"),
+            "event_at",
+            pl.lit(DENIED).alias("status"),
+            pl.lit(None, pl.String).alias("platform"),
+            pl.lit(value=True).alias("about_advertising"),
+            pl.lit(value=True).alias("about_personalisation"),
+            pl.lit("signal").alias("kind"),
+            pl.lit("global privacy control").alias("source"),
+            pl.lit("opt-out").alias("legal_basis"),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in STATEMENTS.items())
+    )
+
+
+def speaks_for_its_customer(column: str) -> pl.Expr:
+    """Whether a source id cannot state anything by itself: a browser, a loyalty card.
+
+    What they signal counts as said by the customer whom they belong to, so that a later statement of that
+    customer is the latest one.
+    """
+    return pl.col(column).str.starts_with(ANONYMOUS) | pl.col(column).str.starts_with(LOYALTY)
+
+
+def _counts_from() -> pl.Expr:
+    at = pl.col("event_at")
+    is_day = at == at.dt.truncate("1d")
+    end = at + pl.duration(days=1) - pl.duration(microseconds=1)
+    return pl.when(is_day & (pl.col("status") != GRANTED)).then(end).otherwise(at).alias("at")
+
+
+def _reached(stated: pl.LazyFrame, had: pl.LazyFrame) -> pl.LazyFrame:
+    """The statements with ``source_id``: by id, by the name of the address itself, by who ever had it."""
+    denies = pl.col("status") != GRANTED
+    named = stated.filter(pl.col("customer_id").is_not_null())
+    clash = pl.any_horizontal(pl.col("customer_id").str.starts_with(SHOP + prefix) for prefix in PREFIXES)
+    # Somebody who is known by an address alone is listed by us under that name, and may be named so.
+    plain = named.filter(denies & clash).with_columns(
+        pl.col("customer_id").str.strip_prefix(SHOP).alias("name")
+    )
+    by_hash = pl.concat(
+        [
+            *(
+                stated.filter(pl.col(column).is_not_null()).with_columns(pl.col(column).alias("name"))
+                for column in _BY_HASH
+            ),
+            plain,
+        ]
+    )
+    parts = [
+        named.with_columns(pl.col("customer_id").alias("source_id")),
+        by_hash.with_columns(pl.col("name").alias("source_id")),
+        by_hash.filter(denies | pl.col("customer_id").is_null()).join(had, on="name", how="inner"),
+    ]
+    return pl.concat([part.select(list(STATEMENTS)) for part in parts])
