@@ -1,0 +1,87 @@
+"""Tables by source id as tables by customer: who is merged has one history."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from audience_pipeline.customers.orders import ORDERS_SCHEMA
+from audience_pipeline.customers.orders import orders as orders_of
+from audience_pipeline.identifiers.source_ids import ANONYMOUS
+
+_INTO = "_into"
+
+
+def mapped(table: pl.LazyFrame, identities: pl.LazyFrame, column: str = "customer_id") -> pl.LazyFrame:
+    """The table with source ids replaced by the ids of their customers; ids that nobody knows stay.
+
+    Args:
+        table: any table; its rows stay as they are otherwise, their order is nobody's business.
+        identities: ``source_id, customer_id`` and whatever else.
+        column: the column of ``table`` that holds source ids.
+    """
+    aliases = _aliases(identities)
+    return table if aliases.is_empty() else _replaced(table, aliases, column)
+
+
+def merged_orders(orders: pl.LazyFrame, transactions: pl.LazyFrame, identities: pl.LazyFrame) -> pl.LazyFrame:
+    """The orders of customers: exactly those that their transactions would have made under one id.
+
+    Where lines of several source ids belong to one customer, its orders are made anew: an order whose lines
+    stand under two ids is one, and a return may now follow the first order. All other rows pass through.
+
+    Args:
+        orders: the orders table by source id.
+        transactions: the landed lines that it was made of.
+        identities: who is who.
+    """
+    aliases = _aliases(identities).filter(~pl.col("source_id").str.starts_with(ANONYMOUS))
+    if aliases.is_empty():
+        return orders
+    customers = aliases.select(pl.col(_INTO).unique())
+    everybody = pl.concat([aliases, customers.select(pl.col(_INTO).alias("source_id"), _INTO)])
+    sold = transactions.select("customer_id").join(
+        everybody.lazy().select(pl.col("source_id").alias("customer_id")), on="customer_id", how="semi"
+    )
+    selling = everybody.join(
+        sold.unique().collect(engine="streaming"), left_on="source_id", right_on="customer_id", how="semi"
+    )
+    several = selling.filter(pl.len().over(_INTO) > 1)
+    table = _replaced(orders, aliases, "customer_id")
+    if several.is_empty():
+        return table
+    anew = transactions.join(
+        several.lazy().select(pl.col("source_id").alias("customer_id")), on="customer_id", how="semi"
+    )
+    others = table.join(
+        several.lazy().select(pl.col(_INTO).unique().alias("customer_id")), on="customer_id", how="anti"
+    )
+    names = ORDERS_SCHEMA.names()
+    return pl.concat([others.select(names), orders_of(_replaced(anew, several, "customer_id"))])
+
+
+def merged_activity(activity: pl.LazyFrame, identities: pl.LazyFrame) -> pl.LazyFrame:
+    """The activity of customers; that of browsers of nobody known is left out.
+
+    Args:
+        activity: ``customer_activity``, by source id.
+        identities: who is who.
+    """
+    return mapped(activity, identities).filter(~pl.col("customer_id").str.starts_with(ANONYMOUS))
+
+
+def _aliases(identities: pl.LazyFrame) -> pl.DataFrame:
+    """``source_id`` and, under another name, the customer id where it is another."""
+    return (
+        identities.filter(pl.col("source_id") != pl.col("customer_id"))
+        .select("source_id", pl.col("customer_id").alias(_INTO))
+        .collect(engine="streaming")
+    )
+
+
+def _replaced(table: pl.LazyFrame, aliases: pl.DataFrame, column: str) -> pl.LazyFrame:
+    names = table.collect_schema().names()
+    return (
+        table.join(aliases.lazy(), left_on=column, right_on="source_id", how="left")
+        .with_columns(pl.coalesce(_INTO, column).alias(column))
+        .select(names)
+    )
