@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from audience_pipeline.audiences.fields import Field
+from audience_pipeline.audiences.fields import DAYPARTS, WEEKDAYS, Field
 from audience_pipeline.sources.contract import ENGAGEMENT_EVENTS, WEB_EVENTS
+
+__all__ = ["DAYPARTS", "EVENTS", "PROPERTIES", "SHOP_EVENTS", "WEEKDAYS"]
 
 SHOP_EVENTS = ("order", "return", "item_bought")
 """An order and a return count once each, without category; an item once per line, with its category."""
@@ -16,10 +18,6 @@ EVENTS: Mapping[str, str] = {
     **{event: f"shop:{event}" for event in SHOP_EVENTS},
 }
 """Event of a definition to ``activity`` of the mart ``customer_activity``."""
-
-DAYPARTS = ("night", "morning", "afternoon", "evening")
-"""Six hours each, from midnight on, in the shop's time zone."""
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _property(name: str, meaning: str, example: str, *allowed: str) -> Field:
