@@ -139,7 +139,7 @@ def test_a_name_that_is_an_audience_and_a_list_must_say_which():
         ("{audience: vip}", "there is no audience vip"),
         (
             "{list: staf}",
-            "there is no uploaded list staf (did you mean staff?); upload it: audience-pipeline audiences upload ",
+            "there is no uploaded list staf (did you mean staff?); upload it: audience-pipeline ",
         ),
         (
             "{segment: loyal big spender}",

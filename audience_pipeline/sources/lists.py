@@ -1,0 +1,195 @@
+"""Uploaded lists: a file of identifiers in, ``lake/lists/<name>.parquet`` with their hashes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+from filelock import FileLock
+
+from audience_pipeline.identifiers import RULES_VERSION
+from audience_pipeline.sources.boundary import guarded
+from audience_pipeline.sources.engine import connect, parquet
+from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.files import source_file
+from audience_pipeline.sources.list_cells import KINDS, Cells, ListFile
+from audience_pipeline.sources.list_entries import ENTRIES_SCHEMA, REASONS, entries
+from audience_pipeline.sources.scratch import private_folder
+from audience_pipeline.sources.table import quoted
+
+EXTRA = "more values than the first line has names"
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Values of a list that stand for nobody, by reason."""
+
+    reason: str
+    values: int
+    first_line: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListReport:
+    """What an upload made of a file."""
+
+    name: str
+    lines: int
+    """Lines with a value in them, a header aside."""
+    values: int
+    distinct: int
+    """Different identifiers."""
+    by_kind: Mapping[str, int]
+    """Different identifiers by kind: customer_id, email, phone, device_id."""
+    unusable: tuple[Unusable, ...] = ()
+    header: bool = False
+    """Whether the first line was taken for names of columns."""
+    unused_columns: tuple[str, ...] = ()
+    replaced: bool = False
+
+
+@dataclass(slots=True)
+class _Tally:
+    values: int = 0
+    unusable: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, reason: str, times: int, line: int) -> None:
+        before, first = self.unusable.get(reason, (0, line))
+        self.unusable[reason] = (before + times, min(first, line))
+
+
+def list_path(lake: Path, name: str) -> Path:
+    """The file of an uploaded list.
+
+    Raises:
+        ValueError: the name could lead elsewhere.
+    """
+    if not name.isidentifier():
+        raise ValueError("a list has a name of letters, digits and _")
+    return lake / "lists" / f"{name}.parquet"
+
+
+def list_names(lake: Path) -> tuple[str, ...]:
+    """The names of the uploaded lists, in alphabetical order."""
+    folder = lake / "lists"
+    return tuple(sorted(path.stem for path in folder.glob("*.parquet"))) if folder.is_dir() else ()
+
+
+def read_list(lake: Path, name: str) -> pl.DataFrame:
+    """The entries of an uploaded list, ``ENTRIES_SCHEMA``."""
+    return pl.read_parquet(list_path(lake, name)).cast(ENTRIES_SCHEMA)
+
+
+def upload(
+    lake: Path,
+    name: str,
+    path: Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    default_region: str | None = None,
+    replace: bool = False,
+) -> ListReport:
+    """Store the identifiers of a file as a list; no value of it is written, only hashes.
+
+    Memory is bounded: the file is read in batches, and DuckDB takes the duplicates out.
+
+    Args:
+        lake: the lake.
+        name: what the list is to be called.
+        path: a CSV with or without a header, or one value a line; plain or gzip.
+        columns: kind of identifier (``list_cells.KINDS``) to the name of its column in the file.
+        default_region: ISO2 region of phone numbers without country code.
+        replace: whether a list of that name may be replaced.
+
+    Raises:
+        SourceError: the file cannot be read, nothing in it can be used, or the list is there already; no
+            value of the file is told.
+    """
+    target = list_path(lake, name)
+    source = source_file(path)
+    if unknown := [kind for kind in columns or {} if kind not in KINDS]:
+        raise SourceError(
+            source.name, f"--column maps {unknown[0]!r}, which is no kind", f"there are {', '.join(KINDS)}"
+        )
+
+    def act() -> ListReport:
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(target.parent / ".lock"), private_folder() as scratch:
+            replaced = target.exists()
+            if replaced and not replace:
+                raise SourceError(
+                    source.name, f"there is a list {name} already", "say --replace, or choose another name"
+                )
+            file = ListFile(path, dict(columns or {}))
+            tally = _Tally()
+            for number, batch in enumerate(file.cells()):
+                _part(batch, tally, default_region).write_parquet(scratch / f"{number}.parquet")
+            source.refuse_changed()
+            if file.too_long:
+                tally.add(EXTRA, file.too_long, file.first_too_long)
+            by_kind = _store(scratch, target, name)
+            return ListReport(
+                name=name,
+                lines=file.records,
+                values=tally.values,
+                distinct=sum(by_kind.values()),
+                by_kind=by_kind,
+                unusable=tuple(
+                    Unusable(reason, times, line)
+                    for reason, (times, line) in sorted(tally.unusable.items(), key=lambda one: -one[1][0])
+                ),
+                header=file.header,
+                unused_columns=file.unused,
+                replaced=replaced,
+            )
+
+    return guarded(act, path, target.parent, elsewhere="move the lake (AUDIENCE_LAKE)")
+
+
+def _part(batch: Cells, tally: _Tally, default_region: str | None) -> pl.DataFrame:
+    tally.values += len(batch.texts)
+    cells = (
+        pl.DataFrame(
+            {"as": batch.kinds, "text": batch.texts, "line": batch.lines},
+            schema={"as": pl.String, "text": pl.String, "line": pl.Int64},
+        )
+        .group_by("as", "text")
+        .agg(pl.len().alias("times"), pl.col("line").min())
+    )
+    found, unusable = entries(cells, default_region)
+    for reason, times, line in (
+        unusable.group_by("reason").agg(pl.col("times").sum(), pl.col("line").min()).iter_rows()
+    ):
+        tally.add(REASONS[reason], times, line)
+    return found
+
+
+def _store(scratch: Path, target: Path, name: str) -> dict[str, int]:
+    """Write the distinct entries of all parts whole, then rename; how many there are of each kind."""
+    partial = target.with_suffix(".partial")
+    parts = parquet(*sorted(scratch.glob("*.parquet")))
+    made = datetime.now(UTC).isoformat(timespec="seconds")
+    notes = f"{{rules: '{RULES_VERSION}', uploaded_at: '{made}', list: {quoted(name)}}}"
+    try:
+        connection = connect(scratch)
+        try:
+            connection.execute(
+                f"copy (select distinct kind, value from {parts} order by kind, value) "
+                f"to {quoted(str(partial))} (format parquet, kv_metadata {notes})"
+            )
+            counted = f"select kind, count(*) from {parquet(partial)} group by kind order by kind"
+            by_kind = dict(connection.execute(counted).fetchall())
+        finally:
+            connection.close()
+        if not by_kind:
+            raise SourceError(
+                target.stem, "nothing in the file can be used as an identifier", "see which column holds them"
+            )
+        partial.chmod(0o600)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return by_kind
