@@ -43,6 +43,7 @@ def test_the_commands_are_those_that_the_readme_promises() -> None:
         "ltv score",
         "ltv serve",
         "ltv train",
+        "profile fields",
         "refresh",
         "sandbox",
         "train",
