@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from audience_pipeline.commands.audiences_preview import preview
 from audience_pipeline.commands.console import (
     DirOption,
     JsonOption,
@@ -106,90 +106,7 @@ def validate(
         out.print(f"{checked} audiences, no mistakes.", highlight=False)
 
 
-@app.command()
-def preview(
-    name: Annotated[str, typer.Argument(help="The audience.")],
-    directory: DirOption = None,
-    as_of: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Without it, the newest date."),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """How many people an audience holds on each platform, and why the others fall out. Sends nothing.
-
-    Example: audience-pipeline audiences preview high_predicted_ltv
-    """
-    import dataclasses
-
-    import polars as pl
-
-    from audience_pipeline.audiences.preview import preview as look
-    from audience_pipeline.defs.storage import table_path
-
-    settings = workspace(directory)
-    definitions = check_definitions(settings)
-    if name not in definitions.names:
-        fail(f"no audience is called {name}; there are {', '.join(definitions.names)}", 2)
-    day = as_of.date().isoformat() if as_of else _newest(settings)
-    frames = {
-        table_name: table_path(settings.lake, table_name, day)
-        for table_name in ("customer_profile", "identifiers", "consent")
-    }
-    if missing := [str(path) for path in frames.values() if not path.is_file()]:
-        fail(f"{missing[0]}: {day} is not there; run audience-pipeline refresh --as-of {day}")
-    seen = look(
-        name,
-        definitions,
-        profile=pl.read_parquet(frames["customer_profile"]),
-        identifiers=pl.read_parquet(frames["identifiers"]),
-        consent=pl.read_parquet(frames["consent"]),
-    )
-    if as_json:
-        print_json({"as_of": day, **dataclasses.asdict(seen)})
-        return
-    suppressed = sum(seen.suppressed.values())
-    out.print(
-        f"[bold]{name}[/] as of {day}: {seen.customers:,} customers, {seen.included:,} meet include, "
-        f"{seen.excluded:,} of them meet exclude, {suppressed:,} are suppressed: "
-        f"[bold]{seen.members:,} members[/].",
-        highlight=False,
-    )
-    reasons = list(seen.platforms[0].left_out) if seen.platforms else []
-    out.print(
-        table(
-            "Who can be sent",
-            {
-                "platform": "left",
-                **{reason.replace("_", " "): "right" for reason in reasons},
-                "can be sent": "right",
-                "note": "left",
-            },
-            [
-                (
-                    shown.platform.value,
-                    *(number(shown.left_out[reason]) for reason in reasons),
-                    number(shown.eligible),
-                    shown.warning,
-                )
-                for shown in seen.platforms
-            ],
-        )
-    )
-
-
-def _newest(settings: Settings) -> str:
-    from audience_pipeline.ledger import refreshes
-    from audience_pipeline.ledger.database import Ledger
-
-    ledger = Ledger.open(settings.ledger_url)
-    try:
-        complete = refreshes.completed(ledger)
-    finally:
-        ledger.close()
-    if not complete:
-        fail("no as-of date is complete yet: run audience-pipeline refresh")
-    return complete[-1].as_of.isoformat()
+app.command()(preview)
 
 
 @app.command()

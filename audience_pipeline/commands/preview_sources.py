@@ -1,0 +1,279 @@
+"""What a preview reads: definitions, tables of the lake and the ledger. It writes nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from audience_pipeline.audiences.activity_table import Activity
+from audience_pipeline.audiences.composition import COMPOSED_OF
+from audience_pipeline.audiences.definition import Definition, Definitions
+from audience_pipeline.audiences.errors import MembershipError
+from audience_pipeline.audiences.fields import FIELDS, Field
+from audience_pipeline.audiences.lookup import load_audience, load_file
+from audience_pipeline.audiences.match_rate import Delivered
+from audience_pipeline.audiences.preview import Preview, look
+from audience_pipeline.audiences.reach import audience_standing
+from audience_pipeline.audiences.rules import Did, InList, leaves
+from audience_pipeline.audiences.widening import looser_numbers
+from audience_pipeline.ledger import refreshes
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.ledger.match_rates import known_rates
+from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.settings import Settings
+
+STALE_AFTER = 2
+"""Days after which a date is said to be old."""
+MOST_OVERLAPS = 10
+PROFILE, STANDING = "customer_profile", "audience_standing"
+
+
+class NotThereError(Exception):
+    """A table that a preview needs is missing; the message says what to do."""
+
+
+class UnknownAudienceError(Exception):
+    """There is no audience of that name; the message says which there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Another audience, as it was stored last."""
+
+    audience: str
+    members_in_both: int
+    share: float
+    """Of the audience that is previewed, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Everything that is said of an audience."""
+
+    as_of: date
+    definition: Definition
+    preview: Preview
+    overlaps: tuple[Overlap, ...]
+    overlaps_as_of: date | None
+    """The date of the memberships that the audience was compared with."""
+    notes: tuple[str, ...]
+    """What to know about the date."""
+
+
+def seen(settings: Settings, name: str, as_of: date | None) -> Look:
+    """Preview an audience of a workspace, or one in a file.
+
+    Args:
+        settings: the workspace.
+        name: the name of an audience, or the path of a file.
+        as_of: the date; the newest complete one without it.
+
+    Raises:
+        DefinitionErrors: the definition, or one that it needs, has mistakes.
+        UnknownAudienceError: there is no audience of that name.
+        NotThereError: the tables of the date are missing.
+        EvaluationError: a rule cannot be answered.
+    """
+    lists = {path.stem for path in (settings.lake / "lists").glob("*.parquet")}
+    fields = _fields(settings)
+    audience, definitions = _definitions(settings, name, fields, lists)
+    day, history, notes = _known(settings, as_of)
+    profile = _table(settings, PROFILE, day)
+    standing = _standing(settings, day)
+    found = look(
+        audience,
+        definitions,
+        profile=pl.scan_parquet(profile),
+        standing=standing,
+        activity=_activity(settings, day, definitions, profile),
+        lists=_listed(settings, day, definitions),
+        history=history,
+        fields=fields,
+    )
+    overlaps, compared = _overlaps(settings, day, audience, standing, found.members)
+    return Look(day, definitions[audience], found.preview, overlaps, compared, notes)
+
+
+def _definitions(
+    settings: Settings, name: str, fields: Mapping[str, Field], lists: set[str]
+) -> tuple[str, Definitions]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        return load_file(path, settings.audiences, fields=fields, lists=lists)
+    try:
+        return name, load_audience(settings.audiences, name, fields=fields, lists=lists)
+    except KeyError:
+        there = load_audience_names(settings.audiences)
+        raise UnknownAudienceError(f"no audience is called {name}; there are {', '.join(there)}") from None
+
+
+def load_audience_names(folder: Path) -> Sequence[str]:
+    """The names of the audiences of a workspace."""
+    from audience_pipeline.audiences.definition import load_definitions
+
+    return load_definitions(folder).names
+
+
+def _known(
+    settings: Settings, as_of: date | None
+) -> tuple[date, Mapping[Platform, Sequence[Delivered]], tuple[str, ...]]:
+    """The date to look at, what the ledger knows of earlier deliveries, and what to say about the date."""
+    with _ledger(settings) as ledger:
+        complete = [refresh.as_of for refresh in refreshes.completed(ledger)]
+        if as_of is None and not complete:
+            raise NotThereError("no as-of date is complete yet: run audience-pipeline refresh")
+        day = as_of or complete[-1]
+        notes = _notes(settings, day, complete, refreshes.stale(ledger))
+        history: dict[Platform, list[Delivered]] = defaultdict(list)
+        with ledger.reading() as connection:
+            for rate in known_rates(connection):
+                one = Delivered(rate.audience, rate.people, rate.low, rate.high)
+                history[Platform(rate.platform)].append(one)
+    return day, history, notes
+
+
+@contextmanager
+def _ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger.open(settings.ledger_url) as ledger:
+        yield ledger
+
+
+def _notes(settings: Settings, day: date, complete: Sequence[date], stale: Sequence[date]) -> tuple[str, ...]:
+    notes = []
+    last = settings.config.calendar.last_day
+    today = datetime.now(ZoneInfo(settings.config.shop.time_zone)).date()
+    newest = complete[-1] if complete else day
+    behind = ((min(today, last) if last else today) - newest).days
+    if behind > STALE_AFTER:
+        notes.append(
+            f"The newest complete date, {newest}, is {behind} days old: run audience-pipeline refresh"
+        )
+    if day < newest:
+        notes.append(f"There is a newer date, {newest}; deliveries are made from that one")
+    if day in stale:
+        notes.append(
+            f"Files that landed later have rows up to {day}: run audience-pipeline refresh --as-of {day}"
+        )
+    return tuple(notes)
+
+
+def _table(settings: Settings, name: str, day: date) -> Path:
+    path = settings.lake / name / f"{day.isoformat()}.parquet"
+    if not path.is_file():
+        raise NotThereError(f"{path}: {day} is not there; run audience-pipeline refresh --as-of {day}")
+    return path
+
+
+def _fields(settings: Settings) -> Mapping[str, Field]:
+    from audience_pipeline.audiences.fields import fields_with
+
+    reading = settings.config.sources.get("crm")
+    return fields_with(reading.keep) if reading and reading.keep else FIELDS
+
+
+def _standing(settings: Settings, day: date) -> pl.DataFrame:
+    """Where everybody stands: as the refresh has stored it, or computed where that is missing or old."""
+    tables = {name: _table(settings, name, day) for name in (PROFILE, "identifiers", "consent")}
+    stored = settings.lake / STANDING / f"{day.isoformat()}.parquet"
+    if stored.is_file():
+        written = stored.stat().st_mtime_ns
+        if all(path.stat().st_mtime_ns <= written for path in tables.values()):
+            return pl.read_parquet(stored)
+    columns = pl.read_parquet_schema(tables[PROFILE])
+    wanted = [name for name in ("customer_id", "customer_no", "person_key", *COMPOSED_OF) if name in columns]
+    return audience_standing(
+        pl.read_parquet(tables[PROFILE], columns=wanted),
+        pl.read_parquet(tables["identifiers"]),
+        pl.read_parquet(tables["consent"]),
+    )
+
+
+def _listed(settings: Settings, day: date, definitions: Definitions) -> Mapping[str, pl.Series]:
+    names = {leaf.list_name for leaf in _conditions(definitions) if isinstance(leaf, InList)}
+    if not names:
+        return {}
+    from audience_pipeline.audiences.lists import listed
+
+    identifiers = pl.read_parquet(_table(settings, "identifiers", day))
+    people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
+    identities = pl.read_parquet(people) if people.is_file() else None
+    customers = pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"]
+    return {
+        name: listed(
+            pl.read_parquet(settings.lake / "lists" / f"{name}.parquet"),
+            identifiers,
+            identities,
+            customers=customers,
+        )
+        for name in sorted(names)
+    }
+
+
+def _activity(settings: Settings, day: date, definitions: Definitions, profile: Path) -> Activity | None:
+    dids = [leaf for leaf in _conditions(definitions) if isinstance(leaf, Did)]
+    if not dids:
+        return None
+    from audience_pipeline.customers.mapped import merged_activity
+
+    path = settings.lake / "customer_activity.parquet"
+    if not path.is_file():
+        raise NotThereError(f"{path}: what customers did is not there; run audience-pipeline refresh")
+    activity = pl.scan_parquet(path)
+    people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
+    if people.is_file():
+        activity = merged_activity(activity, pl.scan_parquet(people))
+    customers = pl.read_parquet(profile, columns=["customer_id"])["customer_id"]
+    return Activity.of(
+        activity, customers, day, events={did.event for did in dids}, within_days=furthest(dids)
+    )
+
+
+def furthest(dids: Sequence[Did]) -> int | None:
+    """How many days conditions, and wider ones that may be suggested, look back; None for ever."""
+    windows = []
+    for did in dids:
+        if did.within_days is None:
+            return None
+        windows += [did.within_days, *looser_numbers(did.within_days, "days", upwards=True)]
+    return int(max(windows))
+
+
+def _conditions(definitions: Definitions) -> Iterator[object]:
+    for audience in definitions:
+        yield from leaves(audience.include)
+        if audience.exclude is not None:
+            yield from leaves(audience.exclude)
+    for rule in definitions.suppressions:
+        yield from leaves(rule.include)
+
+
+def _overlaps(
+    settings: Settings, day: date, audience: str, standing: pl.DataFrame, members: np.ndarray
+) -> tuple[tuple[Overlap, ...], date | None]:
+    """The other audiences that hold most of the members, of the date or else of the newest one."""
+    from audience_pipeline.audiences.stored import People, overlaps
+
+    size = int(np.count_nonzero(members))
+    folder = settings.lake / "audience_memberships"
+    dates = sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+    stored = folder / f"{day.isoformat()}.parquet"
+    path = stored if stored.is_file() else (dates[-1] if dates else None)
+    if path is None or not size or "customer_no" not in standing.columns:
+        return (), None
+    people = People(pl.Series([], dtype=pl.String), standing["customer_no"].to_numpy())
+    try:
+        both = overlaps(path, people.bitmap(np.flatnonzero(members)))
+    except MembershipError:
+        return (), None
+    others = both.filter((pl.col("audience") != audience) & (pl.col("members_in_both") > 0))
+    largest = others.sort(["members_in_both", "audience"], descending=[True, False]).head(MOST_OVERLAPS)
+    found = tuple(Overlap(name, shared, shared / size) for name, shared in largest.iter_rows())
+    return found, date.fromisoformat(path.stem)
