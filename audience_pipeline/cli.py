@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from audience_pipeline.commands import audiences, console, demo, flow, ltv, profile, sandboxes, ui
+from audience_pipeline.commands import audiences, console, customers, demo, flow, ltv, profile, sandboxes, ui
 
 app = typer.Typer(
     name="audience-pipeline",
@@ -20,6 +20,7 @@ app.command()(flow.ingest)
 app.command()(flow.refresh)
 app.command()(flow.train)
 app.add_typer(audiences.app, name="audiences")
+app.add_typer(customers.app, name="customers")
 app.add_typer(ltv.app, name="ltv")
 app.add_typer(profile.app, name="profile")
 app.command()(sandboxes.sandbox)

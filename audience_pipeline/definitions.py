@@ -8,6 +8,7 @@ from audience_pipeline.defs.cohorts import cohort_asset
 from audience_pipeline.defs.consent import consent_asset
 from audience_pipeline.defs.customers import customer_assets
 from audience_pipeline.defs.delivery import delivery_definitions
+from audience_pipeline.defs.identities import identities_asset
 from audience_pipeline.defs.jobs import JOBS, SCHEDULES
 from audience_pipeline.defs.ltv import ltv_assets
 from audience_pipeline.defs.model_sensors import build_model_sensors
@@ -33,6 +34,7 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
         dg.Definitions(
             assets=[
                 *source_assets(settings, files or {}),
+                identities_asset(settings, calendar),
                 *customer_assets(settings, calendar),
                 consent_asset(settings, calendar),
                 *ltv_assets(settings, calendar),

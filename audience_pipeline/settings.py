@@ -104,6 +104,27 @@ class Consent(_Section):
         return value
 
 
+class Identities(_Section):
+    """When an identifier is taken for that of more than one person: the most customers (source ids) that may
+    share one; what more share joins nobody."""
+
+    email: Annotated[int, Field(ge=1)] = 5
+    loyalty: Annotated[int, Field(ge=1)] = 3
+    phone: Annotated[int, Field(ge=1)] = 3
+    device: Annotated[int, Field(ge=1)] = 3
+    anonymous: Annotated[int, Field(ge=1)] = 3
+    """Of one browser."""
+    click: Annotated[int, Field(ge=1)] = 1
+    """Of one click on an ad: links of ads are passed on to friends."""
+    browsers_of_a_click: Annotated[int, Field(ge=1)] = 2
+    component: Annotated[int, Field(ge=1)] = 20
+    """Source ids of one customer, browsers not counted."""
+    browsers: Annotated[int, Field(ge=1)] = 200
+    """Browsers of one customer."""
+    brake_percent: Annotated[float, Field(ge=0, le=100)] = 5
+    """A check warns where more of the customers of the date before have become one with another."""
+
+
 class Ltv(_Section):
     """When a newly trained value model takes over."""
 
@@ -142,6 +163,7 @@ class Config(_Section):
     )
     inbox: Inbox = Inbox()
     consent: Consent = Consent()
+    identities: Identities = Identities()
     ltv: Ltv = Ltv()
     platforms: Platforms = Platforms()
 

@@ -176,6 +176,7 @@ def _is_due(settings: Settings, as_of: date) -> bool:
 
 
 PER_CUSTOMER = (
+    "identities",
     "customer_features",
     "ltv_predictions",
     "ltv_quintiles",

@@ -82,6 +82,17 @@ def said(landed: Landed, as_of: date, landings: Mapping[str, int]) -> Said:
     return Said(seen, _first([*links, *made], LINKS_SCHEMA), _names(tables.get("crm")))
 
 
+def holders(landed: Landed, as_of: date, kind: str, value: str) -> list[str]:
+    """Source ids that were said to have an identifier up to a day, sorted."""
+    made_of = [MADE_OF[kind] + value] if kind in MADE_OF else []
+    found = [
+        table.filter(_VALUES[name][kind] == value).select("source_id").drop_nulls().unique().collect()
+        for name, table in _tables(landed, as_of, {}).items()
+        if kind in _VALUES[name]
+    ]
+    return sorted({*made_of, *(source_id for ids in found for source_id in ids["source_id"])})
+
+
 def day_of(statement: pl.Expr) -> pl.Expr:
     """The Date of statements; null where none was said."""
     day = (statement // 2**_LINE_BITS) % 2**_DAY_BITS

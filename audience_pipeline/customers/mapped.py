@@ -23,6 +23,26 @@ def mapped(table: pl.LazyFrame, identities: pl.LazyFrame, column: str = "custome
     return table if aliases.is_empty() else _replaced(table, aliases, column)
 
 
+def mapped_once(table: pl.LazyFrame, identities: pl.LazyFrame, *key: str) -> pl.LazyFrame:
+    """The table mapped, without what it says of several who have become one since.
+
+    Two people were predicted when the predictions were made: of the one that they are now there is none.
+
+    Args:
+        table: has ``customer_id`` and the columns of ``key``.
+        identities: who is who.
+        key: what there is one row of for each customer.
+    """
+    if not has_merges(identities):
+        return table
+    return mapped(table, identities).filter(pl.len().over("customer_id", *key) == 1)
+
+
+def has_merges(identities: pl.LazyFrame) -> bool:
+    """Whether anybody's source id is not that of the customer."""
+    return not _aliases(identities).is_empty()
+
+
 def merged_orders(orders: pl.LazyFrame, transactions: pl.LazyFrame, identities: pl.LazyFrame) -> pl.LazyFrame:
     """The orders of customers: exactly those that their transactions would have made under one id.
 

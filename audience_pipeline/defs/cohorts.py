@@ -7,7 +7,9 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from audience_pipeline.customers.mapped import mapped_once
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.identities import customers_orders
 from audience_pipeline.defs.lake import write_json
 from audience_pipeline.defs.pictures import picture, small_table
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence, table_path
@@ -16,6 +18,7 @@ from audience_pipeline.ltv.scoring import PREDICTIONS_SCHEMA
 from audience_pipeline.results.charts import cohort_chart
 from audience_pipeline.results.cohorts import RECENT_DAYS, cohorts, earliest, recent_calibration
 from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
 
 YEARS = 3
 """How far back predictions are read; older ones are of cohorts that were checked long ago."""
@@ -33,7 +36,7 @@ def cohort_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefinit
     @dg.asset(
         group_name="results",
         partitions_def=calendar.daily,
-        deps=["ltv_predictions"],
+        deps=["ltv_predictions", Kind.TRANSACTIONS.dataset],
         kinds={"polars", "parquet"},
         owners=["team:analytics"],
         check_specs=[
@@ -46,7 +49,7 @@ def cohort_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefinit
         ],
     )
     def ltv_cohorts(
-        context: dg.AssetExecutionContext, orders: pl.LazyFrame
+        context: dg.AssetExecutionContext, orders: pl.LazyFrame, identities: pl.LazyFrame
     ) -> Iterator[dg.MaterializeResult[pl.DataFrame]]:
         """Predicted against actual 12-month LTV by month of the first order: what was predicted on the dates
         up to this one, and what those customers have spent since. One row per month; money in the shop's
@@ -55,7 +58,11 @@ def cohort_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefinit
         as_of = date.fromisoformat(context.partition_key)
         files = held_predictions(settings, as_of)
         predictions = pl.scan_parquet(files) if files else pl.LazyFrame(schema=PREDICTIONS_SCHEMA)
-        customers = earliest(predictions, orders, as_of)
+        customers = earliest(
+            mapped_once(predictions, identities, "prediction_date"),
+            customers_orders(settings, orders, identities),
+            as_of,
+        )
         table = cohorts(customers)
         recent = recent_calibration(customers, as_of)
         write_json(calibration_note(settings, as_of), recent.as_dict() | {"act": recent.off})

@@ -9,8 +9,10 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from audience_pipeline.customers.mapped import mapped_once
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.expectations import PREDICTIONS
+from audience_pipeline.defs.identities import customers_orders
 from audience_pipeline.defs.lake import write_json
 from audience_pipeline.defs.ltv_model import ltv_model_asset, reason_file
 from audience_pipeline.defs.ltv_reasons import reasons_asset
@@ -22,6 +24,7 @@ from audience_pipeline.ltv.drift import Drift, drift
 from audience_pipeline.ltv.scoring import ACTUALS_SCHEMA, actuals, score
 from audience_pipeline.ltv.store import prepare
 from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
 
 SOUND = "predictions_are_sound"
 ALIKE = "customers_look_like_those_of_the_training"
@@ -96,17 +99,21 @@ def ltv_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefi
     @dg.asset(
         group_name="ltv",
         partitions_def=calendar.daily,
+        deps=[Kind.TRANSACTIONS.dataset],
         kinds={"polars", "parquet"},
         owners=["team:analytics"],
     )
     def ltv_quintiles(
-        context: dg.AssetExecutionContext, ltv_predictions: pl.DataFrame, orders: pl.LazyFrame
+        context: dg.AssetExecutionContext,
+        ltv_predictions: pl.DataFrame,
+        orders: pl.LazyFrame,
+        identities: pl.LazyFrame,
     ) -> dg.MaterializeResult[pl.DataFrame]:
         """The base in fifths by predicted 12-month LTV; beside it what was predicted on earlier dates and
         what those customers have really spent since. One row per quintile; money in the shop's currency.
         """
         as_of = date.fromisoformat(context.partition_key)
-        checked = _checked(settings, as_of, orders)
+        checked = _checked(settings, as_of, orders, identities)
         table = _quintiles(ltv_predictions, checked)
         return dg.MaterializeResult(
             value=table,
@@ -166,7 +173,7 @@ def _no_model(settings: Settings, as_of: date) -> dict[str, str]:
     }
 
 
-def _checked(settings: Settings, as_of: date, orders: pl.LazyFrame) -> pl.DataFrame:
+def _checked(settings: Settings, as_of: date, orders: pl.LazyFrame, identities: pl.LazyFrame) -> pl.DataFrame:
     """What was predicted of each customer whose first year is over by now, with what they spent.
 
     The last date of each month is looked at, and of each customer the first prediction.
@@ -179,7 +186,9 @@ def _checked(settings: Settings, as_of: date, orders: pl.LazyFrame) -> pl.DataFr
             last_of_month[path.stem[:7]] = path
     if not last_of_month:
         return pl.DataFrame(schema=ACTUALS_SCHEMA)
-    checked = actuals(pl.scan_parquet(list(last_of_month.values())), orders, as_of)
+    made = pl.scan_parquet(list(last_of_month.values()))
+    predictions = mapped_once(made, identities, "prediction_date")
+    checked = actuals(predictions, customers_orders(settings, orders, identities), as_of)
     return checked.sort("customer_id", "prediction_date").unique(
         "customer_id", keep="first", maintain_order=True
     )

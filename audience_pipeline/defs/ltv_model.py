@@ -7,8 +7,10 @@ import dagster as dg
 import polars as pl
 
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.identities import LANDED, histories, resolved_as_of
 from audience_pipeline.defs.lake import last_order_day, write_json
 from audience_pipeline.defs.pictures import picture, small_table
+from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.storage import table_path
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.ltv import charts, registry
@@ -47,6 +49,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
     @dg.asset(
         group_name="ltv",
         partitions_def=calendar.monthly,
+        deps=LANDED,
         kinds={"lightgbm", "mlflow"},
         owners=["team:analytics"],
         pool=None if settings.in_process else "training",
@@ -63,6 +66,7 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
         config: Training,
         orders: pl.LazyFrame,
         customer_activity: pl.LazyFrame,
+        ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         """The model of 12-month LTV and next-12-month value, trained on complete windows only, as of the
         last day of the month. Registered in MLflow as challenger; it becomes the champion where it is
@@ -72,39 +76,52 @@ def ltv_model_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefi
         if config.as_of:
             end = max(end, date.fromisoformat(config.as_of))
         as_of = min(end, last_order_day(orders))
-        recipe = recipe_of(orders, as_of, customer_activity, seed=SEED)
-        prepare(settings.mlflow_uri)
-        known = registry.find(settings.mlflow_uri, recipe)
-        if known is not None:
-            return _trained(settings, known.version, as_of, new=False)
-        try:
-            trained = train_and_test(
-                orders,
-                as_of,
-                customer_activity,
-                seed=SEED,
-                threads=settings.threads,
-                progress=lambda what, share: context.log.info("%.0f %% %s", 100 * share, what),
-            )
-        except TooLittleHistory as error:
-            write_json(reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
-            return _untrained(str(error), as_of)
-        _list_outliers(settings, as_of, trained.outliers)
-        base = features_as_of(orders, as_of, customer_activity).collect(engine="streaming")
-        verdict = challenged(settings, trained, base, orders, customer_activity)
-        context.log.info(verdict.reason)
-        made = registry.register(
-            trained,
-            recipe,
-            verdict,
-            tracking_uri=settings.mlflow_uri,
-            artifacts=settings.mlflow_artifacts,
-            reference=Reference.of(base, trained.model.predict(base), as_of),
-            html=html_report(trained.report, currency=settings.config.shop.currency),
-        )
-        return _trained(settings, made.version, as_of, new=True)
+        with ledger.open() as opened:
+            identities = resolved_as_of(settings, opened, as_of).identities
+        with histories(settings, identities, orders, customer_activity) as (bought, done):
+            return _model(context, settings, as_of, bought, done)
 
     return ltv_model
+
+
+def _model(
+    context: dg.AssetExecutionContext,
+    settings: Settings,
+    as_of: date,
+    orders: pl.LazyFrame,
+    activity: pl.LazyFrame,
+) -> dg.MaterializeResult:
+    recipe = recipe_of(orders, as_of, activity, seed=SEED)
+    prepare(settings.mlflow_uri)
+    known = registry.find(settings.mlflow_uri, recipe)
+    if known is not None:
+        return _trained(settings, known.version, as_of, new=False)
+    try:
+        trained = train_and_test(
+            orders,
+            as_of,
+            activity,
+            seed=SEED,
+            threads=settings.threads,
+            progress=lambda what, share: context.log.info("%.0f %% %s", 100 * share, what),
+        )
+    except TooLittleHistory as error:
+        write_json(reason_file(settings), {"as_of": as_of.isoformat(), "no_model": str(error)})
+        return _untrained(str(error), as_of)
+    _list_outliers(settings, as_of, trained.outliers)
+    base = features_as_of(orders, as_of, activity).collect(engine="streaming")
+    verdict = challenged(settings, trained, base, orders, activity)
+    context.log.info(verdict.reason)
+    made = registry.register(
+        trained,
+        recipe,
+        verdict,
+        tracking_uri=settings.mlflow_uri,
+        artifacts=settings.mlflow_artifacts,
+        reference=Reference.of(base, trained.model.predict(base), as_of),
+        html=html_report(trained.report, currency=settings.config.shop.currency),
+    )
+    return _trained(settings, made.version, as_of, new=True)
 
 
 def challenged(

@@ -6,9 +6,12 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from audience_pipeline.customers.mapped import merged_activity
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.identities import LANDED, customers_orders, resolved_as_of
 from audience_pipeline.defs.lake import last_order_day
 from audience_pipeline.defs.pictures import picture, small_table
+from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence
 from audience_pipeline.features.customer_features import customer_features as features_as_of
 from audience_pipeline.segments import model as segment_models
@@ -40,18 +43,28 @@ def segment_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Assets
     @dg.asset(
         group_name="segments",
         partitions_def=calendar.monthly,
+        deps=LANDED,
         kinds={"scikitlearn", "polars"},
         owners=["team:analytics"],
         pool=None if settings.in_process else "training",
     )
     def segment_model(
-        context: dg.AssetExecutionContext, orders: pl.LazyFrame, customer_activity: pl.LazyFrame
+        context: dg.AssetExecutionContext,
+        orders: pl.LazyFrame,
+        customer_activity: pl.LazyFrame,
+        ledger: LedgerResource,
     ) -> dg.MaterializeResult:
         """Groups of customers who behave alike, found by k-means as of the last day of the month. As many
         as bootstrap samples find again.
         """
         as_of = min(calendar.month_end(context.partition_key), last_order_day(orders))
-        features = features_as_of(orders, as_of, activity=customer_activity).collect(engine="streaming")
+        with ledger.open() as opened:
+            identities = resolved_as_of(settings, opened, as_of).identities.lazy()
+        features = features_as_of(
+            customers_orders(settings, orders, identities),
+            as_of,
+            activity=merged_activity(customer_activity, identities),
+        ).collect(engine="streaming")
         if features.is_empty():
             raise dg.Failure(f"no customer had ordered by {as_of}: choose a later month", allow_retries=False)
         model = discover(features)

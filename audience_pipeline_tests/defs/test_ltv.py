@@ -24,7 +24,7 @@ DAY = date(2025, 3, 31)
 NO_ACTIVITY = pl.DataFrame(
     schema={"customer_id": pl.String, "activity_date": pl.Date, "activity": pl.String, "events": pl.Int64}
 )
-DAILY = ("customer_features", "ltv_predictions", "ltv_reasons", "ltv_quintiles", "ltv_cohorts")
+DAILY = ("identities", "customer_features", "ltv_predictions", "ltv_reasons", "ltv_quintiles", "ltv_cohorts")
 
 
 class Shop:
