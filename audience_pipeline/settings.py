@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from audience_pipeline.sources import kept
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_NAME = "audience.yaml"
 
@@ -71,6 +73,16 @@ class Reading(_Section):
     thousands: Literal[",", ".", " ", "'"] | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    keep: tuple[str, ...] = ()
+    """Columns of the contacts, by the file's names, that audiences may use (as ``crm_<name>``)."""
+    hashed: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Columns that hold SHA-256 in hex already, and for which platforms; without it hashes are refused."""
+
+    @model_validator(mode="after")
+    def _can_be_meant(self) -> Reading:
+        kept.refuse(self.keep)
+        kept.refuse_hashes(self.hashed)
+        return self
 
 
 class Inbox(_Section):
@@ -106,7 +118,8 @@ class Consent(_Section):
 
 class Identities(_Section):
     """When an identifier is taken for that of more than one person: the most customers (source ids) that may
-    share one; what more share joins nobody."""
+    share one; what more share joins nobody.
+    """
 
     email: Annotated[int, Field(ge=1)] = 5
     loyalty: Annotated[int, Field(ge=1)] = 3
@@ -166,6 +179,13 @@ class Config(_Section):
     identities: Identities = Identities()
     ltv: Ltv = Ltv()
     platforms: Platforms = Platforms()
+
+    @field_validator("sources")
+    @classmethod
+    def _contacts_alone_keep(cls, value: Mapping[str, Reading]) -> Mapping[str, Reading]:
+        if keeping := [kind for kind, reading in value.items() if reading.keep and kind != "crm"]:
+            raise ValueError(f"{keeping[0]} keeps no columns besides its own: keep is for crm alone")
+        return value
 
 
 BASE_URLS: Mapping[str, tuple[str, str]] = {

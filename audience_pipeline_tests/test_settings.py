@@ -207,3 +207,34 @@ def test_countries_of_consent_are_codes_and_norway_is_one(config_file: Path) -> 
     assert read_config(config_file).consent.needed_in == ("DE", "NO")
     assert "write the code of Norway in quotes" in problem(config_file, "consent: {needed_in: [DE, NO]}")
     assert "consent.signals_count_in" in problem(config_file, "consent: {signals_count_in: [usa]}")
+
+
+def test_columns_to_keep_and_hashes_are_read_per_source(config_file: Path) -> None:
+    config_file.write_text(
+        "sources:\n  crm: {keep: [Tier, Shoe size], hashed: {email: [meta, google], phone: [google]}}\n"
+    )
+
+    reading = read_config(config_file).sources["crm"]
+
+    assert reading.keep == ("Tier", "Shoe size")
+    assert reading.hashed == {"email": ("meta", "google"), "phone": ("google",)}
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("keep: [Email Address]", "who somebody is or how to reach them"),
+        ("keep: [tier, Tier]", "several columns that are called tier"),
+        ("hashed: {email: [facebook]}", "one or more of meta, google, tiktok"),
+        ("hashed: {city: [meta]}", "hashed takes email and phone"),
+    ],
+)
+def test_columns_that_cannot_be_kept_or_hold_hashes_are_named(config_file: Path, line: str, why: str) -> None:
+    said = problem(config_file, f"sources: {{crm: {{{line}}}}}\n")
+
+    assert "sources.crm" in said
+    assert why in said
+
+
+def test_only_contacts_keep_columns(config_file: Path) -> None:
+    assert "keep is for crm alone" in problem(config_file, "sources: {web: {keep: [tier]}}\n")

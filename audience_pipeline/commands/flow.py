@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_pipeline.commands.audiences import check_definitions
+from audience_pipeline.commands.audience_files import check_definitions
 from audience_pipeline.commands.console import (
     DirOption,
     JsonOption,
@@ -20,7 +20,7 @@ from audience_pipeline.commands.console import (
     progress,
     workspace,
 )
-from audience_pipeline.commands.reading import Said, reads_files
+from audience_pipeline.commands.reading import Said, reads_all_kinds
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.tables import landing_tables
 from audience_pipeline.commands.value_tables import model_tables
@@ -28,7 +28,7 @@ from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 
 
-@reads_files
+@reads_all_kinds
 def ingest(
     kind: Annotated[Kind, typer.Argument(help="What the files hold.")],
     files: Annotated[

@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
+from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import ensure_dataset
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.resources import LedgerResource
@@ -46,6 +47,8 @@ class Reading(dg.Config):
     thousands: str | None = None
     encoding: str | None = None
     delimiter: str | None = None
+    keep: list[str] = Field(default_factory=list)
+    hashed: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class LandingConfig(dg.Config):
@@ -154,6 +157,8 @@ def _landed(settings: Settings, kind: Kind, files: Sequence[Path]) -> dg.AssetsD
         with ledger.open() as opened:
             ensure_dataset(settings.lake, kind)
             reports, refused = land_all(settings, kind, files, config.reading, opened, context.log.info)
+            if kind in {Kind.CONSENT, Kind.WEB}:
+                log_statements(settings, opened)
             stale = refreshes.stale(opened)
         return dg.MaterializeResult(
             metadata=_counts(reports, refused) | {"stale_as_of_dates": [day.isoformat() for day in stale]},

@@ -14,12 +14,12 @@ DomainKind = Literal["free", "business", "disposable"]
 
 _FORBIDDEN = re.compile(r"[\"(),:;<>\[\]\\\x00-\x1f\x7f]")
 _DOMAIN = re.compile(r"[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)+")
-_GMAIL = frozenset({"gmail.com", "googlemail.com"})
-_PLACEHOLDER_WORDS = frozenset({
+GMAIL = frozenset({"gmail.com", "googlemail.com"})
+PLACEHOLDER_WORDS = frozenset({
     "a", "abc", "asdf", "dummy", "email", "fake", "n", "na", "nil", "no", "nobody", "noemail", "nomail",
     "none", "noone", "null", "qwerty", "test", "tester", "undefined", "unknown", "x", "xx", "xxx", "xyz",
 })  # fmt: skip
-_PLACEHOLDER_LOCALS = frozenset({"noemail", "no-email", "no_email", "no.email", "nomail", "no-mail"})
+PLACEHOLDER_LOCALS = frozenset({"noemail", "no-email", "no_email", "no.email", "nomail", "no-mail"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Email:
     @property
     def google(self) -> str | None:
         """Only Gmail addresses lose their tag and dots; the domain stays as written."""
-        if self.domain not in _GMAIL:
+        if self.domain not in GMAIL:
             return self.meta
         local = self.local.partition("+")[0].replace(".", "")
         return f"{local}@{self.domain}" if local else None
@@ -51,7 +51,7 @@ class Email:
     @property
     def domain_kind(self) -> DomainKind:
         """Who runs the mailbox: a provider for everybody, a throw-away service, or else a business."""
-        return _known_domains().get(self.domain, "business")
+        return known_domains().get(self.domain, "business")
 
 
 def parse(value: str) -> Email | None:
@@ -66,11 +66,12 @@ def parse(value: str) -> Email | None:
 
 def _is_placeholder(local: str, domain: str) -> bool:
     base = local.partition("+")[0]
-    return base in _PLACEHOLDER_LOCALS or (base in _PLACEHOLDER_WORDS and domain.partition(".")[0] == base)
+    return base in PLACEHOLDER_LOCALS or (base in PLACEHOLDER_WORDS and domain.partition(".")[0] == base)
 
 
 @lru_cache(maxsize=1)
-def _known_domains() -> dict[str, DomainKind]:
+def known_domains() -> dict[str, DomainKind]:
+    """Domains that are no business, and what they are."""
     table = resources.files("audience_pipeline.identifiers").joinpath("email_domains.csv").read_text("utf-8")
     rows = (line.split(",") for line in table.splitlines()[1:])
     return {domain: "free" if kind == "free" else "disposable" for domain, kind in rows}

@@ -13,10 +13,12 @@ from typing import Any
 
 from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
 
-_PLAIN = re.compile(r"\+?[0-9 ().\-/]{4,40}")
-_TRUNK_IN_BRACKETS = re.compile(r"\( *0 *\)")
+PLAIN = r"\+?[0-9 ().\-/]{4,40}"
+"""How a number is written that can be certain: read by Python's `re` and by polars."""
+TRUNK_IN_BRACKETS = r"\( *0 *\)"
+_plain, _trunk_in_brackets = re.compile(PLAIN), re.compile(TRUNK_IN_BRACKETS)
 _NOT_DIGITS = re.compile(r"[^0-9]+")
-_KINDS = (
+KINDS = (
     "fixed_line",
     "mobile",
     "toll_free",
@@ -46,7 +48,7 @@ class _Plan:
 
 def certain(text: str, region: str | None) -> str | None:
     """E.164 of a number in plain ASCII writing that is certainly valid, else None."""
-    if _PLAIN.fullmatch(text) is None or _TRUNK_IN_BRACKETS.search(text):
+    if _plain.fullmatch(text) is None or _trunk_in_brackets.search(text):
         return None
     digits = _NOT_DIGITS.sub("", text)
     if text[0] == "+":
@@ -134,7 +136,7 @@ def _plan(region: str) -> _Plan | None:
     general = _matcher(metadata.general_desc) if metadata is not None else None
     if general is None:
         return None
-    kinds = [_matcher(getattr(metadata, kind)) for kind in _KINDS]
+    kinds = [_matcher(getattr(metadata, kind)) for kind in KINDS]
     usable = [kind for kind in kinds if kind is not None]
 
     def matches(national: str) -> bool:

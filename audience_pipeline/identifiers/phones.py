@@ -15,7 +15,7 @@ REGIONS = frozenset(phonenumbers.SUPPORTED_REGIONS)
 _LABEL = re.compile(r"[^\W\d_]+\s*[.:]\s*")
 _EXTENSION = re.compile(r"[\s,;]*(?:extension|ext|x|#|durchwahl|dw)[\s.:]*[0-9]{1,6}", re.IGNORECASE)
 _LEADING_ZEROS = re.compile(r"[\s().\-/]*0[\s().\-/]*0[\s().\-/0]*")
-_PLACEHOLDERS = frozenset({"1234567", "12345678", "123456789", "1234567890", "123456789012", "9876543210"})
+PLACEHOLDERS = frozenset({"1234567", "12345678", "123456789", "1234567890", "123456789012", "9876543210"})
 
 
 def e164(value: str, default_region: str | None = None) -> str | None:
@@ -50,7 +50,7 @@ def _ascii(text: str) -> str:
 
 
 def _is_placeholder(national: str) -> bool:
-    return len(set(national)) == 1 or national.lstrip("0") in _PLACEHOLDERS
+    return len(set(national)) == 1 or national.lstrip("0") in PLACEHOLDERS
 
 
 def _read(text: str, region: str | None) -> PhoneNumber | None:

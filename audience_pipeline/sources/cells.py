@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from audience_pipeline.identifiers import ContactPatterns
 from audience_pipeline.sources.contract import CONTRACTS, Kind
 from audience_pipeline.sources.faults import Fault
@@ -34,6 +36,15 @@ def truth(name: str) -> str:
     """True or false of ``true, 1, yes`` and ``false, 0, no`` in any case; NULL for everything else."""
     yes, no = (", ".join(quoted(word) for word in words) for words in (_YES, _NO))
     return f"CASE WHEN lower({name}) IN ({yes}) THEN true WHEN lower({name}) IN ({no}) THEN false END"
+
+
+def json_object(columns: Mapping[str, str]) -> str:
+    """The text of a JSON object of columns (to their names in it) without those that are NULL."""
+    if not columns:
+        return "CAST(NULL AS VARCHAR)"
+    members = ", ".join(f"{quoted(key)}, {name}" for name, key in columns.items())
+    # A merge patch removes what is null in it.
+    return f"nullif(CAST(json_merge_patch('{{}}', json_object({members})) AS VARCHAR), '{{}}')"
 
 
 def _choices(kind: Kind, name: str) -> str:

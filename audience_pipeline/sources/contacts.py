@@ -34,15 +34,20 @@ class Depersonaliser:
 
     Attributes:
         unusable: how many values were given and could not be used, by column.
+        hash_like: how many of these have the form of a SHA-256, by column.
         given: how many values were given, by column.
         removed: how many values of free text were e-mail addresses or phone numbers and were left out, by
             column.
     """
 
-    def __init__(self, kind: Kind, facts: ShopFacts) -> None:
-        self._kind, self._facts = kind, facts
+    def __init__(
+        self, kind: Kind, facts: ShopFacts, hashed: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        """``hashed``: columns that hold hashes, to the platforms by whose rule they were made."""
+        self._kind, self._facts, self._given_hashes = kind, facts, hashed or {}
         self.given: Counter[str] = Counter()
         self.unusable: Counter[str] = Counter()
+        self.hash_like: Counter[str] = Counter()
         self.removed: Counter[str] = Counter()
 
     def __call__(self, batch: pl.DataFrame) -> pl.DataFrame:
@@ -66,15 +71,18 @@ class Depersonaliser:
         return batch.select(*(pl.col(name).cast(dtype) for name, dtype in landed.items()), pl.exclude(landed))
 
     def _hashed(self, batch: pl.DataFrame, columns: Sequence[str]) -> pl.DataFrame:
-        hashes = contact_hashes(batch.select("customer_id", *columns), self._facts.default_region)
-        for raw, hashed in (("email", "meta_email"), ("phone", "meta_phone")):
+        contacts = batch.select("customer_id", *columns)
+        hashes = contact_hashes(contacts, self._facts.default_region, self._given_hashes)
+        for raw in ("email", "phone"):
             if raw in columns:
-                self._count(raw, batch[raw], hashes[hashed])
+                self._count(raw, batch[raw], hashes.select(pl.coalesce(f"^.*_{raw}$")).to_series())
         return hashes.drop("customer_id")
 
     def _count(self, column: str, given: pl.Series, usable: pl.Series) -> None:
         self.given[column] += given.len() - given.null_count()
-        self.unusable[column] += int((given.is_not_null() & usable.is_null()).sum())
+        unusable = given.filter(given.is_not_null() & usable.is_null())
+        self.unusable[column] += unusable.len()
+        self.hash_like[column] += int(unusable.str.contains("^[0-9a-fA-F]{64}$").sum())
 
     def _crm(self, batch: pl.DataFrame) -> pl.DataFrame:
         hashes = self._hashed(batch, ("email", "phone", "first_name", "last_name", "country"))

@@ -221,6 +221,8 @@ The ad platforms number their campaigns: such a number is an id, like that of an
 
 _TEXT, _MOMENT = pl.String(), pl.Datetime("us")
 _EVENT = {"event_at": _MOMENT, "event_date": pl.Date()}
+KEPT = "kept_"
+"""Begins the names that columns which the workspace keeps have on their way into ``extra``."""
 LINE = "line"
 """Landed column: where the row is in its file (see ``TextTable.line_map``). It tells no row from another."""
 _LINE = {LINE: pl.Int64()}

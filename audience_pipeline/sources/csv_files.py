@@ -36,7 +36,7 @@ def csv_table(
         SourceError: the header does not fit the contract, or there is nothing under it.
     """
     names, delimiter, header_lines = _header(file, options)
-    positions = header.match(file.name, kind, names, options.columns)
+    positions = header.match(file.name, kind, names, options)
     dialect = Dialect(delimiter, len(names))
     columns = {name: names[position] for name, position in positions.items()}
     if repaired:

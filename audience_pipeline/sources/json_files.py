@@ -65,7 +65,7 @@ def json_table(
         f"FROM ({lines})"
     )
     names = _keys(file, objects)
-    positions = header.match(file.name, kind, names, options.columns)
+    positions = header.match(file.name, kind, names, options)
     columns = {name: names[position] for name, position in positions.items()}
     paths = ", ".join(quoted('$."' + name.replace('"', '\\"') + '"') for name in columns.values())
     values = f"CASE WHEN is_object THEN json_extract_string(line, [{paths}]) END"

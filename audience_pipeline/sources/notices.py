@@ -6,15 +6,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from audience_pipeline.identifiers.source_ids import EMAIL, LOYALTY, PHONE
 from audience_pipeline.sources.amounts import MINOR_DIGITS
 from audience_pipeline.sources.contract import CONTRACTS, LANDED, Kind
 from audience_pipeline.sources.engine import one, parquet
+from audience_pipeline.sources.kept import HASHED_FOR, safe_name
+from audience_pipeline.sources.options import ReadOptions
 from audience_pipeline.sources.report import LandingReport
 from audience_pipeline.sources.staging import Staged
 
 
 def notices(
-    connection: Any, report: LandingReport, staged: Staged, good: str, new: str, earlier: Sequence[Path]
+    connection: Any,
+    report: LandingReport,
+    staged: Staged,
+    options: ReadOptions,
+    good: str,
+    new: str,
+    earlier: Sequence[Path],
 ) -> Iterator[str]:
     """The notices of a landing, most pressing first.
 
@@ -22,6 +31,7 @@ def notices(
         connection: a DuckDB connection.
         report: the counts.
         staged: the staged file.
+        options: how it was read.
         good: SQL of the staged rows that can be used.
         new: SQL of the landed rows.
         earlier: landed files with rows of the same customers, as far as they were compared.
@@ -38,6 +48,10 @@ def notices(
             f"{span} repeated as a whole: {report.repeated:,} lines were left out, so that each counts once"
         )
     yield from _lost(connection, report.kind, staged, new)
+    yield from _named(connection, report.kind, new)
+    for column in options.keep:
+        if column not in staged.table.columns.values():
+            yield f"the file has no {safe_name(column)}, which is to be kept: it is lost for its rows"
     if report.kind is Kind.TRANSACTIONS:
         yield from _money(connection, staged, new, earlier)
     yield from _flagged(connection, staged, good)
@@ -45,7 +59,8 @@ def notices(
     for column, unusable in sorted(cleaned.unusable.items()):
         if unusable:
             given = cleaned.given[column]
-            yield f"{column}: {unusable:,} of {_count(given, 'value')} cannot be used, left out"
+            why = _why(column, cleaned.hash_like[column], options)
+            yield f"{column}: {unusable:,} of {_count(given, 'value')} cannot be used, left out{why}"
     for column, removed in sorted(cleaned.removed.items()):
         if removed:
             are = "value is" if removed == 1 else "values are"
@@ -60,6 +75,32 @@ def _lost(connection: Any, kind: Kind, staged: Staged, new: str) -> Iterator[str
             rows, given = one(connection, f"SELECT count(*), count({column}) FROM {new}")
             if rows and not given:
                 yield f"{column} is empty in every row: {what} are lost for them"
+
+
+def _named(connection: Any, kind: Kind, new: str) -> Iterator[str]:
+    """How people are known whom the shop gives no id."""
+    if "customer_id" not in CONTRACTS[kind].required:
+        return
+    named = {
+        name: f"count(*) FILTER (starts_with(customer_id, '{prefix}'))"
+        for name, prefix in (("loyalty_id", LOYALTY), ("email", EMAIL), ("phone", PHONE))
+        if name in CONTRACTS[kind].instead
+    }
+    rows = dict(zip(named, one(connection, f"SELECT {', '.join(named.values())} FROM {new}"), strict=True))
+    if any(rows.values()):
+        parts = ", ".join(f"{name} {count:,}" for name, count in rows.items() if count)
+        yield f"{_count(sum(rows.values()), 'row')} without customer_id, known by another name ({parts})"
+
+
+def _why(column: str, hash_like: int, options: ReadOptions) -> str:
+    if column in options.hashed:
+        return ": hashed says that it holds SHA-256 in hex, and these are none"
+    if hash_like and column in HASHED_FOR:
+        return (
+            f" ({hash_like:,} look hashed: say for which platforms with hashed: {{{column}: [meta]}}, "
+            f"--hashed {column}=meta)"
+        )
+    return ""
 
 
 def _money(connection: Any, staged: Staged, new: str, earlier: Sequence[Path]) -> Iterator[str]:
@@ -90,7 +131,7 @@ def _flagged(connection: Any, staged: Staged, good: str) -> Iterator[str]:
         "rounded": ("amount", f"with more than {MINOR_DIGITS} decimals, rounded half away from zero"),
         "quantity": ("quantity", "that is no number, left out"),
         "discount": ("discount", "other than an amount of 0 or more, left out"),
-        "gpc": ("gpc", "that is none of true, false, 1, 0, yes and no, left out"),
+        "gpc": ("gpc value", "other than true, false, 1, 0, yes and no, left out"),
         "birth_date": ("birth_date", "without a year of four digits, left out"),
     }
     for flag in staged.plan.flags:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
+
+from audience_pipeline.sources import kept
 
 _DATE_PARTS = {
     "year": ("%Y", "%y", "%D", "%x", "%c"),
@@ -32,6 +34,10 @@ class ReadOptions:
     encoding: str | None = None
     """A Python codec; ``utf-8`` puts lines that are not into quarantine instead of refusing the file."""
     delimiter: str | None = None
+    keep: Sequence[str] = ()
+    """Columns of a file of contacts, by its names for them, that land in ``extra``."""
+    hashed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Columns that hold SHA-256 in hex, and the platforms by whose rule they were made."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -51,6 +57,8 @@ class ReadOptions:
             ]
             if lacking:
                 raise ValueError(f"date_format lacks the {' and the '.join(lacking)}: write it like %d/%m/%Y")
+        kept.refuse(self.keep)
+        kept.refuse_hashes(self.hashed)
         if self.encoding is not None:
             try:
                 known = codecs.lookup(self.encoding)._is_text_encoding

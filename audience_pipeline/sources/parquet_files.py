@@ -37,7 +37,7 @@ def parquet_table(file: Survey, kind: Kind, options: ReadOptions, scratch: Path)
     if not rows:
         raise SourceError(file.name, "the file has columns and no rows", "export it again, with its rows")
     names = [name for name, *_ in described]
-    positions = header.match(file.name, kind, names, options.columns)
+    positions = header.match(file.name, kind, names, options)
     chosen = "".join(
         f"{_as_text(names[position], described[position][1])} AS {name}, "
         for name, position in positions.items()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from audience_pipeline.identifiers import WORDS, ContactPatterns
 from audience_pipeline.sources import amounts, cells
-from audience_pipeline.sources.contract import CONTRACTS, FREE_TEXT, Kind
+from audience_pipeline.sources.contract import CONTRACTS, FREE_TEXT, KEPT, Kind
 from audience_pipeline.sources.dates import moment
 from audience_pipeline.sources.faults import Fault
+from audience_pipeline.sources.kept import safe_name
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.table import TextTable
 
@@ -41,22 +43,24 @@ class Plan:
 def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -> Plan:
     """The statement that stages a table.
 
-    Staged columns: those of ``LANDED[kind]`` (for contacts, the raw ones that become them), the faults and
-    flags, ``contact_<name>``, ``blank`` and, for transactions, ``whole_line``.
+    Staged columns: those of ``LANDED[kind]`` save ``line`` (for contacts, the raw ones that become them), the
+    faults and flags, ``contact_<name>``, ``blank`` and, for transactions, ``whole_line``.
     """
     build: dict[Kind, Callable[[], _Parts]] = {
         Kind.TRANSACTIONS: lambda: _transactions(options, facts, discounts="discount" in table.columns),
-        Kind.CRM: lambda: _crm(options, facts),
+        Kind.CRM: lambda: _crm(options, facts, kept),
         Kind.WEB: lambda: _web(options, facts),
         Kind.ENGAGEMENT: lambda: _engagement(options, facts),
         Kind.CONSENT: lambda: _consent(options, facts),
     }
+    kept = {name: safe_name(theirs) for name, theirs in table.columns.items() if name.startswith(KEPT)}
+    free = {**FREE_TEXT[kind], **dict.fromkeys(kept, WORDS)}
     parts = build[kind]()
     text = ", ".join(
         f"{cells.trimmed(name, odd_blanks=table.odd_blanks)} AS {name}"
         if name in table.columns
         else f"CAST(NULL AS VARCHAR) AS {name}"
-        for name in CONTRACTS[kind].names
+        for name in (*CONTRACTS[kind].names, *kept)
     )
     parsed = "".join(f", {sql} AS {name}" for name, sql in parts.parsed.items())
     somebody = {"customer_id": _nobody(kind, table)}
@@ -66,11 +70,13 @@ def plan(kind: Kind, table: TextTable, options: ReadOptions, facts: ShopFacts) -
     }
     selected = [f"{sql} AS {name}" for name, sql in parts.columns.items()]
     selected += [f"CAST({sql} AS UTINYINT) AS fault_{field}" for field, sql in faults.items()]
-    selected += [f"{CONTACT}{name}" for name in FREE_TEXT[kind] if name in table.columns]
+    selected += [
+        f"{CONTACT}{name} AS {CONTACT}{kept.get(name, name)}" for name in free if name in table.columns
+    ]
     selected += [f"coalesce({sql}, false) AS flag_{name}" for name, sql in parts.flags.items()]
     if kind is Kind.TRANSACTIONS:
         selected.append("whole_line")
-    sql = f"SELECT {', '.join(selected)}, blank FROM ({_layers(text, kind, parts, parsed, table.relation)})"
+    sql = f"SELECT {', '.join(selected)}, blank FROM ({_layers(text, free, parts, parsed, table.relation)})"
     return Plan(sql, tuple(faults), tuple(parts.flags))
 
 
@@ -85,13 +91,12 @@ class _Parts:
     flags: dict[str, str]
 
 
-def _layers(text: str, kind: Kind, parts: _Parts, parsed: str, relation: str) -> str:
+def _layers(text: str, free: Mapping[str, ContactPatterns], parts: _Parts, parsed: str, relation: str) -> str:
     prepared = "".join(f", {sql} AS {name}" for name, sql in parts.prepared.items())
     found = "".join(
-        f", {cells.is_contact(name, patterns)} AS {CONTACT}{name}"
-        for name, patterns in FREE_TEXT[kind].items()
+        f", {cells.is_contact(name, patterns)} AS {CONTACT}{name}" for name, patterns in free.items()
     )
-    kept = ", ".join(f"CASE WHEN NOT {CONTACT}{name} THEN {name} END AS {name}" for name in FREE_TEXT[kind])
+    kept = ", ".join(f"CASE WHEN NOT {CONTACT}{name} THEN {name} END AS {name}" for name in free)
     inner = f"SELECT {text}, whole_line, malformed, blank FROM ({relation})"
     inner = f"SELECT * REPLACE ({kept}) FROM (SELECT *{found} FROM ({inner}))"
     return f"SELECT *{parsed} FROM (SELECT *{prepared} FROM ({inner}))"
@@ -151,7 +156,7 @@ def _transactions(options: ReadOptions, facts: ShopFacts, *, discounts: bool) ->
     )
 
 
-def _crm(options: ReadOptions, facts: ShopFacts) -> _Parts:
+def _crm(options: ReadOptions, facts: ShopFacts, kept: Mapping[str, str]) -> _Parts:
     when = moment("updated_at", "at_", options, facts, required=False)
     year_first, year_last = (
         f"nullif(regexp_extract(birth_date, '{_YEAR}', {group}), '')" for group in (1, 4)
@@ -168,7 +173,7 @@ def _crm(options: ReadOptions, facts: ShopFacts) -> _Parts:
             "loyalty_id": cells.identifier("loyalty_id"),
             "device_id": "device_id",
             "anonymous_id": "anonymous_id",
-            "extra": "CAST(NULL AS VARCHAR)",
+            "extra": cells.json_object(kept),
         },
         faults={"updated_at": "date_fault_"},
         prepared={"at_": when.at, "year_": f"try_cast(coalesce({year_first}, {year_last}) AS INTEGER)"},

@@ -169,4 +169,6 @@ def _select_and_report(
         total_minor=total,
         currency=staged.money.currency,
     )
-    return report.with_notices(*notices.notices(connection, report, staged, good, new, earlier.files))
+    return report.with_notices(
+        *notices.notices(connection, report, staged, options, good, new, earlier.files)
+    )

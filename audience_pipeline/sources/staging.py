@@ -84,7 +84,7 @@ def stage(
                 table = _table(file, kind, options, scratch, repaired=repaired)
                 money = _money(file, kind, table, facts, landed_currency, connection)
                 statement = plan(kind, table, options, facts)
-                cleaned = Depersonaliser(kind, facts)
+                cleaned = Depersonaliser(kind, facts, options.hashed)
                 path = work / "staged.parquet"
                 rows = _write(connection, statement, table, cleaned, path, progress)
             except IrregularTextError:

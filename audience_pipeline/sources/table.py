@@ -36,7 +36,7 @@ class TextTable:
     ``whole_line`` (UBIGINT, a hash of all that the file says in the record), ``malformed`` and ``blank``
     (BOOLEAN). Records come in the order of the file."""
     columns: Mapping[str, str]
-    """Columns of the contract that the file has, to their names in the file."""
+    """Columns of the contract that the file has, and ``kept_0`` and so on, to their names in the file."""
     records: int | None
     """Records that the relation must give; None where the reader cannot say."""
     line_map: LineMap

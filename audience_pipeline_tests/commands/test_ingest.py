@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from audience_pipeline_tests.commands.conftest import Run
@@ -51,3 +52,42 @@ def test_what_is_wrong_with_a_row_is_said_without_its_values(run: Run, tmp_path:
     assert "customer_id" in said.out
     for value in ("anna", "bert", "1999-99-99"):
         assert value not in said.out + said.err
+
+
+def test_columns_to_keep_and_hashes_are_options(run: Run, tmp_path: Path) -> None:
+    contacts = tmp_path / "contacts.csv"
+    contacts.write_text(f"customer_id,email,Tier\nc1,{'ab' * 32},gold\n")
+    options = ("--keep", "Tier", "--hashed", "email=meta, google", "--dir", "w", "--json")
+
+    said = run("ingest", "crm", contacts, *options)
+
+    assert said.code == 0
+    [landed] = said.json["landed"]
+    rows = pl.read_parquet(next(Path("w").rglob(f"crm_contacts/{landed['landing_id']}.parquet")))
+    assert rows.select("extra", "meta_email", "google_email", "tiktok_email").row(0) == (
+        '{"tier":"gold"}',
+        *[bytes.fromhex("ab" * 32)] * 2,
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--hashed", "email"), "--hashed takes COLUMN=PLATFORMS, such as --hashed email=meta,google"),
+        (("--hashed", "email=facebook"), "one or more of meta, google, tiktok"),
+        (("--keep", "E-Mail"), "who somebody is or how to reach them"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_wrong_usage(
+    run: Run, orders: Path, options: tuple[str, ...], why: str
+) -> None:
+    said = run("ingest", "crm", orders, *options)
+
+    assert said.code == 2
+    assert why in " ".join(said.err.split())
+
+
+def test_commands_about_orders_do_not_offer_options_of_contacts(run: Run) -> None:
+    assert "--keep" in run("ingest", "--help").out
+    assert "--keep" not in run("ltv", "train", "--help").out

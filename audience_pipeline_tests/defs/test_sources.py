@@ -16,7 +16,7 @@ from audience_pipeline.ledger import landings, refreshes
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Config, Settings, Shop
 from audience_pipeline.settings import Reading as StoredReading
-from audience_pipeline.sources.contract import LANDED, Kind
+from audience_pipeline.sources.contract import LANDED, NOTHING_LANDED, Kind
 
 HEADER = "customer_id,transaction_date,transaction_amount,product_category\n"
 Land = Callable[..., dg.ExecuteInProcessResult]
@@ -220,3 +220,34 @@ def test_a_dataset_can_be_read_before_anything_has_landed(settings: Settings, ki
 
     assert frame.height == 0
     assert set(LANDED[kind]) <= set(frame.columns)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_lake_of_an_older_version_is_read_with_the_columns_that_it_lacks(
+    settings: Settings, kind: Kind
+) -> None:
+    new = {"line", "coupon", "loyalty_id", "device_id", "extra", "gpc", "meta_email", "signal"} - {
+        "meta_email" if kind in (Kind.CRM, Kind.CONSENT) else ""
+    }
+    schema = {**LANDED[kind], "landing_id": pl.String()}
+    older = pl.DataFrame({"landing_id": ["old"]}, schema={"landing_id": pl.String}).select(
+        pl.lit(None, dtype).alias(name) if name != "landing_id" else pl.col(name)
+        for name, dtype in schema.items()
+        if name not in new
+    )
+    folder = settings.lake / kind.dataset
+    folder.mkdir(parents=True)
+    older.write_parquet(folder / "old.parquet")
+    older.clear().write_parquet(folder / NOTHING_LANDED)
+
+    before = dataset(settings.lake, kind).collect()
+    ensure_dataset(settings.lake, kind)
+    pl.DataFrame({"landing_id": ["new"]}).select(
+        pl.lit(None, dtype).alias(name) if name != "landing_id" else pl.col(name)
+        for name, dtype in schema.items()
+    ).write_parquet(folder / "zz-new.parquet")
+    after = dataset(settings.lake, kind).collect()
+
+    assert before.schema == after.schema == schema
+    assert (before["landing_id"].to_list(), after["landing_id"].to_list()) == (["old"], ["old", "new"])
+    assert pl.read_parquet_schema(folder / NOTHING_LANDED) == schema
