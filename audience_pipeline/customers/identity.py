@@ -30,6 +30,7 @@ _TOGETHER: tuple[tuple[str, ...], ...] = (
     ("region",),
     ("birth_year",),
     ("gender",),
+    ("device_id",),
 )
 IDENTIFIERS_SCHEMA: dict[str, pl.DataType] = {
     "customer_id": pl.String(),
@@ -38,6 +39,7 @@ IDENTIFIERS_SCHEMA: dict[str, pl.DataType] = {
     "region": pl.String(),
     "birth_year": pl.Int32(),
     "gender": pl.String(),
+    "device_id": pl.String(),
     "email_domain_kind": pl.String(),
     "is_competitor": pl.Boolean(),
     **dict.fromkeys(HASHES, pl.Binary()),
@@ -74,6 +76,8 @@ def identifiers(contacts: pl.LazyFrame, as_of: date, *, landings: Sequence[str] 
         pl.col("landing_id").replace_strict(order, default=0, return_dtype=pl.Int64) if order else pl.lit(0)
     )
     groups = {f"_{group[0]}": group for group in _TOGETHER}
+    if "device_id" not in contacts.collect_schema():
+        contacts = contacts.with_columns(pl.lit(None, dtype=pl.String).alias("device_id"))
     statements = (
         known(contacts, as_of)
         .select(*(name for name in IDENTIFIERS_SCHEMA), "updated_at", "landing_id")

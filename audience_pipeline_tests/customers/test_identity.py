@@ -191,3 +191,13 @@ def test_an_event_with_address_and_phone_reaches_the_holders_of_either_once():
     ).collect()
 
     assert sorted(linked["customer_id"]) == ["a", "b"]
+
+
+def test_the_newest_device_counts_and_older_landings_may_have_none():
+    frame = contacts(
+        {"customer_id": "a", "updated_at": datetime(2026, 1, 1), "device_id": "old"},
+        {"customer_id": "a", "updated_at": datetime(2026, 2, 1), "device_id": "new"},
+    )
+
+    assert the_one(identifiers(frame, AS_OF))["device_id"] == "new"
+    assert the_one(identifiers(frame.drop("device_id"), AS_OF))["device_id"] is None
