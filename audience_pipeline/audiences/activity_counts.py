@@ -123,7 +123,7 @@ class _Chosen:
     days: npt.NDArray[np.int32]
     starts: npt.NDArray[np.int64]
     rows: npt.NDArray[np.uint32]
-    counts: npt.NDArray[np.uint32] | None
+    counts: npt.NDArray[np.unsignedinteger] | None
 
     def counted_after(self, day: int, customers: int) -> npt.NDArray[np.int64]:
         """How often each customer did it after a day, without what was counted before."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -113,7 +114,7 @@ class Evaluator:
 
 @contextmanager
 def evaluator(
-    profile: pl.DataFrame | pl.LazyFrame,
+    profile: pl.DataFrame | pl.LazyFrame | Path,
     rules: Definitions | Iterable[Rule],
     *,
     activity: Activity | None = None,
@@ -125,7 +126,7 @@ def evaluator(
     A rule that reads a field which the profile lacks cannot be answered.
 
     Args:
-        profile: one row per customer: ``customer_id`` and fields; of a lazy one only what is needed is read.
+        profile: one row per customer: ``customer_id`` and fields; of a file only what is needed is read.
         rules: what will be asked: the rules, or the definitions with their suppression rules.
         activity: what the customers of this profile did, row for row.
         lists: the customer ids that each uploaded list names.

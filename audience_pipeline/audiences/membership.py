@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -65,7 +66,7 @@ class NotEvaluated:
 
 
 def selections(
-    profile: pl.DataFrame | pl.LazyFrame,
+    profile: pl.DataFrame | pl.LazyFrame | Path,
     definitions: Definitions,
     names: Sequence[str] | None = None,
     *,
@@ -76,7 +77,7 @@ def selections(
     """Evaluate audiences over a profile, each after those that it refers to.
 
     Args:
-        profile: one row per customer; of a lazy one only what is needed is read.
+        profile: one row per customer; of a file only what is needed is read.
         definitions: the audiences of the workspace.
         names: the audiences wanted; those that they refer to are evaluated besides. All without it.
         activity: what the customers of this profile did.
@@ -93,7 +94,7 @@ def selections(
 
 
 def attempts(
-    profile: pl.DataFrame | pl.LazyFrame,
+    profile: pl.DataFrame | pl.LazyFrame | Path,
     definitions: Definitions,
     names: Sequence[str] | None = None,
     *,

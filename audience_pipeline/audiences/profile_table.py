@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-import polars.selectors as cs
 
 from audience_pipeline.audiences.criteria import Criterion
 from audience_pipeline.audiences.errors import EvaluationError
-from audience_pipeline.audiences.fields import DTYPES, FIELDS, Field
+from audience_pipeline.audiences.fields import FIELDS, Field, FieldType
 from audience_pipeline.audiences.masks import Mask
 
 
@@ -70,39 +70,58 @@ def asked(
 
 @contextmanager
 def profile_table(
-    profile: pl.DataFrame | pl.LazyFrame, needed: Iterable[str], fields: Mapping[str, Field] = FIELDS
+    profile: pl.DataFrame | pl.LazyFrame | Path, needed: Iterable[str], fields: Mapping[str, Field] = FIELDS
 ) -> Iterator[ProfileTable]:
     """Load fields of a profile into a locked database in memory. NaN counts as empty.
 
     Args:
-        profile: one row per customer: ``customer_id`` and fields; of a lazy one only what is needed is read.
+        profile: one row per customer: ``customer_id`` and fields; of a file or a lazy table only what is
+            needed is read, and of a file nothing is held twice.
         needed: the names of the fields that conditions will read.
         fields: all fields; a column has the type that they say.
     """
     wanted = frozenset(needed)
-    columns = profile.lazy().collect_schema()
-    table = (
-        profile.lazy()
-        .select(
-            "customer_id",
-            *(_typed(name, columns[name], fields).alias(name) for name in sorted(wanted & set(columns))),
-        )
-        .with_columns(cs.float().fill_nan(None))
-        .with_row_index("_row")
-        .collect()
-    )
+    table = pl.scan_parquet(profile) if isinstance(profile, Path) else profile.lazy()
+    columns = table.collect_schema()
+    present = sorted(wanted & set(columns))
+    customers = table.select("customer_id").collect()["customer_id"]
+    typed = [f"{_typed(name, columns[name], fields)} as {_quoted(name)}" for name in present]
     with duckdb.connect(":memory:") as connection:
-        connection.register("incoming", table.drop("customer_id").to_arrow())
-        connection.execute("create table profile as select * from incoming")
-        connection.unregister("incoming")
+        if isinstance(profile, Path):
+            incoming, values = "read_parquet(?, file_row_number = true)", [str(profile)]
+            row = "file_row_number::uinteger as _row"
+        else:
+            frame = table.with_row_index("_row").select("_row", *present).collect()
+            connection.register("incoming", frame.to_arrow())
+            incoming, values, row = "incoming", [], "_row"
+        connection.execute(
+            f"create table profile as select {', '.join([row, *typed])} from {incoming}", values
+        )
+        if not isinstance(profile, Path):
+            connection.unregister("incoming")
+            del frame
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
-        customers = table["customer_id"]
-        del table
         yield ProfileTable(connection, customers, wanted - set(columns))
 
 
-def _typed(name: str, dtype: pl.DataType, fields: Mapping[str, Field]) -> pl.Expr:
+_TYPES: Mapping[FieldType, str] = {
+    "integer": "bigint",
+    "number": "double",
+    "text": "varchar",
+    "boolean": "boolean",
+    "date": "date",
+}
+
+
+def _typed(name: str, dtype: pl.DataType, fields: Mapping[str, Field]) -> str:
+    column = _quoted(name)
     if name in fields:
-        return pl.col(name).cast(DTYPES[fields[name].type])
-    return pl.col(name).cast(pl.String) if dtype == pl.Null else pl.col(name)
+        column = f"cast({column} as {_TYPES[fields[name].type]})"
+    elif dtype == pl.Null:
+        column = f"cast({column} as varchar)"
+    return f"nullif({column}, 'nan'::double)" if dtype.is_float() else column
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

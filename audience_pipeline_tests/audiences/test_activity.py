@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audience_pipeline.audiences import activity_table
 from audience_pipeline.audiences.activity import EVENTS, PROPERTIES, WEEKDAYS
 from audience_pipeline.audiences.activity_counts import ActivityCounts
 from audience_pipeline.audiences.activity_table import STORED_PROPERTIES, Activity
@@ -196,15 +197,21 @@ def test_who_did_something_is_what_counting_row_by_row_says(rows: list[dict[str,
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(EVENT_ROWS, max_size=15), st.randoms())
-def test_the_order_of_the_rows_does_not_matter(rows: list[dict[str, Any]], random: Any):
-    shuffled = random.sample(rows, len(rows))
+@given(st.lists(EVENT_ROWS, max_size=15), st.lists(DIDS, min_size=1, max_size=4), st.randoms())
+def test_the_order_of_the_rows_does_not_matter(rows: list[dict[str, Any]], dids: list[Did], random: Any):
+    assert who(loaded(*rows), *dids) == who(loaded(*random.sample(rows, len(rows))), *dids)
 
-    first, second = loaded(*rows), loaded(*shuffled)
 
-    assert list(first.events) == list(second.events)
-    for event, found in first.events.items():
-        other = second.events[event]
-        assert np.array_equal(found.rows, other.rows)
-        assert np.array_equal(found.combinations, other.combinations)
-        assert found.properties.equals(other.properties)
+@pytest.mark.parametrize(("dense", "sizes"), [(2**23, (3, 4)), (1, (3, 4)), (1, (2**40, 2**40))])
+def test_combinations_are_numbered_without_two_sharing_a_number(
+    monkeypatch: pytest.MonkeyPatch, dense: int, sizes: tuple[int, int]
+):
+    monkeypatch.setattr(activity_table, "DENSE", dense)
+    rng = np.random.default_rng(1)
+    columns = [rng.integers(0, 3, 100, dtype=np.uint8), rng.integers(0, 4, 100, dtype=np.uint16)]
+
+    numbers, examples = activity_table._numbered(columns, sizes)
+
+    pairs = list(zip(*columns, strict=True))
+    assert set(numbers.tolist()) == set(range(len(set(pairs))))
+    assert [pairs[row] for row in examples[numbers]] == pairs
