@@ -135,32 +135,31 @@ def _show(rows: list[dict[str, Any]], when: str) -> None:
             return ", ".join(f"{value} {percent(share)}" for value, share in row["values"].items())
         return ", ".join(row["allowed"])
 
-    out.print(
-        table(
-            " ".join(["Fields of the profile", when]).strip(),
-            {
-                "field": "left",
-                "type": "left",
-                "unit": "left",
-                "meaning": "left",
-                "source": "left",
-                "example": "left",
-                "filled": "right",
-                "values": "left",
-            },
-            [
-                (
-                    row["name"],
-                    row["type"],
-                    row["unit"],
-                    row["meaning"],
-                    row["source"],
-                    row["example"],
-                    percent(row["fill_rate"]),
-                    values(row),
-                )
-                for row in rows
-            ],
-            caption=f"{len(rows)} fields. Every window ends with the as-of date and includes it.",
-        )
+    shown = table(
+        " ".join(["Fields of the profile", when]).strip(),
+        {
+            "field": "left",
+            "type": "left",
+            "meaning": "left",
+            "source": "left",
+            "example": "left",
+            "filled": "right",
+            "values": "left",
+        },
+        [
+            (
+                row["name"],
+                ", ".join(filter(None, (row["type"], row["unit"]))),
+                row["meaning"],
+                row["source"],
+                row["example"],
+                percent(row["fill_rate"]),
+                values(row),
+            )
+            for row in rows
+        ],
+        caption=f"{len(rows)} fields. Every window ends with the as-of date and includes it.",
     )
+    # Names are there to be copied.
+    shown.columns[0].no_wrap = True
+    out.print(shown)

@@ -1,0 +1,52 @@
+"""Memberships of a few people, stored as a refresh stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from audience_pipeline.audiences.definition import Definitions, read_definitions
+from audience_pipeline.audiences.membership import Selection
+from audience_pipeline.audiences.stored import People, stored
+
+PLATFORMS = "[meta, google, tiktok]"
+
+
+def definitions(*names: str, holdout: int = 0, platforms: str = PLATFORMS) -> Definitions:
+    """Audiences of these names; what they ask for does not matter."""
+    return read_definitions(
+        {
+            f"{name}.yaml": (
+                f"name: {name}\ndescription: The people of {name}.\ninclude: {{where: orders > 0}}\n"
+                f"platforms: {platforms}\nholdout_percent: {holdout}\n"
+            ).encode()
+            for name in names
+        }
+    )
+
+
+def store(
+    path: Path,
+    members: Mapping[str, Collection[int]],
+    people: int = 10,
+    *,
+    numbering: str = "n",
+    holdout: int = 0,
+) -> Path:
+    """Store audiences of the people numbered 0 to ``people``."""
+    who = People(pl.Series([f"p{number}" for number in range(people)]), np.arange(people, dtype=np.uint32))
+    nobody = np.zeros(people, dtype=np.bool_)
+    known = definitions(*members, holdout=holdout)
+    chosen = {name: nobody.copy() for name in members}
+    for name, numbers in members.items():
+        chosen[name][list(numbers)] = True
+    table, failed = stored(
+        [Selection(audience, chosen[audience.name], nobody, {}) for audience in known], who, numbering
+    )
+    assert not failed
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table.write_parquet(path)
+    return path
