@@ -3,28 +3,54 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from audience_pipeline.commands import audiences, console, customers, demo, flow, ltv, profile, sandboxes, ui
+from audience_pipeline.commands import console
 
-app = typer.Typer(
-    name="audience-pipeline",
-    no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
-    help="Raw transactions in; predicted values, segments and exact audiences on three platforms out.",
-    epilog="Example: audience-pipeline demo. Exit codes: 0 done, 1 failed, 2 wrong usage.",
-)
-app.command()(demo.demo)
-app.command()(flow.ingest)
-app.command()(flow.refresh)
-app.command()(flow.train)
-app.add_typer(audiences.app, name="audiences")
-app.add_typer(customers.app, name="customers")
-app.add_typer(ltv.app, name="ltv")
-app.add_typer(profile.app, name="profile")
-app.command()(sandboxes.sandbox)
-app.command()(ui.ui)
+COMMANDS = {
+    "demo": "demo.demo",
+    "ingest": "flow.ingest",
+    "refresh": "flow.refresh",
+    "train": "flow.train",
+    "audiences": "audiences.app",
+    "customers": "customers.app",
+    "ltv": "ltv.app",
+    "profile": "profile.app",
+    "sandbox": "sandboxes.sandbox",
+    "ui": "ui.ui",
+}
+"""First word of a command to its place below ``commands``; only what is asked for is imported."""
+
+
+def assembled(words: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with the commands that begin with some words; all of them without it."""
+    app = typer.Typer(
+        name="audience-pipeline",
+        no_args_is_help=True,
+        pretty_exceptions_show_locals=False,
+        help="Raw transactions in; predicted values, segments and exact audiences on three platforms out.",
+        epilog="Example: audience-pipeline demo. Exit codes: 0 done, 1 failed, 2 wrong usage.",
+    )
+    # With a callback a command keeps its name, also where it is the only one.
+    app.callback()(lambda: None)
+    for word in words:
+        module, name = COMMANDS[word].split(".")
+        found = getattr(import_module(f"audience_pipeline.commands.{module}"), name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=word)
+        else:
+            app.command(name=word)(found)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return assembled()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:
@@ -33,8 +59,9 @@ def main() -> None:
 
     from audience_pipeline.ledger.database import LedgerError
 
+    asked = [word for word in sys.argv[1:2] if word in COMMANDS]
     try:
-        app()
+        assembled(asked or COMMANDS)()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         console.err.print(f"Error: {where}{error.strerror or error}", markup=False, soft_wrap=True)
