@@ -17,7 +17,8 @@ from audience_pipeline.customers.consent_policy import (
     hears_signals,
     needs_consent,
 )
-from audience_pipeline.customers.consent_statements import holders, signals, statements
+from audience_pipeline.customers.consent_signals import signals
+from audience_pipeline.customers.consent_statements import holders, statements
 from audience_pipeline.customers.identity import known
 from audience_pipeline.platforms.contract import CAPABILITIES, Platform
 

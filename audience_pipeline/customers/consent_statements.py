@@ -14,7 +14,6 @@ from audience_pipeline.identifiers.source_ids import (
     PREFIXES,
     SHOP,
     hashed_id,
-    prefixed,
 )
 
 GRANTED, DENIED, ERASE = "granted", "denied", "erase"
@@ -92,35 +91,6 @@ def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyF
         "legal_basis",
     ).with_columns(_counts_from())
     return _reached(stated, had).select(pl.col(name).cast(dtype) for name, dtype in STATEMENTS.items())
-
-
-def signals(web: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
-    """The newest Global Privacy Control signal of each visitor, as denials: columns ``STATEMENTS``.
-
-    Args:
-        web: the landed ``web_events``: ``customer_id, anonymous_id, event_at, gpc``.
-        as_of: the day up to which signals are seen.
-    """
-    visitor = pl.coalesce("customer_id", prefixed(ANONYMOUS, "anonymous_id"))
-    return (
-        web.filter(pl.col("gpc") & (pl.col("event_at").dt.date() <= as_of))
-        .group_by(visitor.alias("source_id"))
-        .agg(pl.col("event_at").max())
-        .filter(pl.col("source_id").is_not_null())
-        .select(
-            "source_id",
-            pl.col("event_at").alias("at"),
-            "event_at",
-            pl.lit(DENIED).alias("status"),
-            pl.lit(None, pl.String).alias("platform"),
-            pl.lit(value=True).alias("about_advertising"),
-            pl.lit(value=True).alias("about_personalisation"),
-            pl.lit("signal").alias("kind"),
-            pl.lit("global privacy control").alias("source"),
-            pl.lit("opt-out").alias("legal_basis"),
-        )
-        .select(pl.col(name).cast(dtype) for name, dtype in STATEMENTS.items())
-    )
 
 
 def speaks_for_its_customer(column: str) -> pl.Expr:

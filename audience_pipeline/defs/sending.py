@@ -9,6 +9,7 @@ from audience_pipeline.audiences.definition import Definition
 from audience_pipeline.audiences.eligibility import eligibility, opted_out
 from audience_pipeline.defs.audiences import defined
 from audience_pipeline.defs.consent import decided
+from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
 from audience_pipeline.defs.storage import table_path
 from audience_pipeline.delivery.recipients import Wanted, members_for
@@ -62,6 +63,7 @@ def deliver(
     refresh = newest_refresh(settings, ledger)
     platform = client.capabilities.platform
     statements = newest_landing(ledger)
+    log_statements(settings, ledger)
     sending = _Sending.gather(settings, ledger, refresh, platform)
     evaluated = set(refresh.details.get("audiences", ()))
     chosen = _audiences(settings, platform, config)

@@ -174,3 +174,19 @@ delivered_members = Table(
     Column("batch_id", ForeignKey("batches.batch_id"), comment="The batch that touched it last"),
     Index(None, "batch_id"),
 )
+
+consent_log = Table(
+    "consent_log",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=False, comment="From 1, without gaps"),
+    Column("origin", String(16), nullable=False, comment="statements, request or signals"),
+    Column("reference", String(64), nullable=False, comment="The landing that it comes from"),
+    Column("segment", String(128), nullable=False, comment="File of the entries; empty where there are none"),
+    Column("entries", Integer, nullable=False),
+    Column("first_hash", String(64), nullable=False, comment="Of the first entry; empty without entries"),
+    Column("last_hash", String(64), nullable=False, comment="What the next entry is chained to"),
+    Column("file_sha256", String(64), nullable=False),
+    Column("appended_at", UtcDateTime, nullable=False),
+    Column("head", String(64), nullable=False, comment="SHA-256 of this row and the head before it"),
+    UniqueConstraint("origin", "reference"),
+)
