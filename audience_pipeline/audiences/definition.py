@@ -37,7 +37,7 @@ class Definition:
     include: Rule
     exclude: Rule | None
     suppress: tuple[str, ...] | None
-    """Names of suppression rules; None stands for every rule of the workspace."""
+    """Names of suppression rules; None stands for every rule that applies everywhere."""
     platforms: tuple[Platform, ...]
     refresh: str
     holdout_percent: float
@@ -86,6 +86,10 @@ class Suppression:
     name: str
     description: str
     include: Rule
+    everywhere: bool = True
+    """False where the rule applies only to audiences that name it."""
+    waits_for: frozenset[str] = frozenset()
+    """Lists that it names and nobody has uploaded yet: they hold nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +127,7 @@ class Definitions:
     def suppressions_of(self, audience: Definition) -> tuple[Suppression, ...]:
         """The suppression rules that apply to an audience."""
         if audience.suppress is None:
-            return self.suppressions
+            return tuple(rule for rule in self.suppressions if rule.everywhere)
         return tuple(rule for rule in self.suppressions if rule.name in audience.suppress)
 
 
@@ -220,6 +224,14 @@ def definition_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES and path.is_file())
 
 
+def audience_names(folder: Path) -> frozenset[str]:
+    """The names that the audience files of a folder give themselves, valid or not."""
+    if not folder.is_dir():
+        return frozenset()
+    contents = _contents(definition_files(folder), [])
+    return frozenset(FileReader(file, content, []).name for file, content in contents.items()) - {""}
+
+
 def _beside(files: Sequence[Path]) -> list[Path]:
     named = {path.resolve() for path in files}
     folders = dict.fromkeys(path.parent for path in files if path.parent.is_dir())
@@ -265,7 +277,9 @@ def _read(contents: Mapping[str, bytes], problems: list[Problem], known: Known) 
             if found.name in names:
                 reader.nodes.problem(found.line, f"the suppression rule {found.name} occurs twice")
             elif found.rule:
-                suppressions[found.name] = Suppression(found.name, found.description, found.rule)
+                suppressions[found.name] = Suppression(
+                    found.name, found.description, found.rule, found.everywhere, found.waits_for
+                )
             names.add(found.name)
     audiences: list[Definition] = []
     used: dict[str, str] = {}

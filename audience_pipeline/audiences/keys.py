@@ -19,7 +19,7 @@ AUDIENCE_KEYS: Mapping[str, str] = {
     "exclude": "Who is out although include means them: one rule.",
     "suppress": (
         "Names of rules in _suppression.yaml whose people are left out. Without this key every rule of that "
-        "file applies; an empty list applies none."
+        "file applies (but those that say when_named); an empty list applies none."
     ),
     "platforms": "Where the audience is delivered.",
     "refresh": "How often members are found anew and sent.",
@@ -61,8 +61,18 @@ GROUP_KEYS: Mapping[str, str] = {
 SUPPRESSION_KEYS: Mapping[str, str] = {
     "name": f"What audiences call the rule under suppress: {NAME_RULE}.",
     "description": "Who is left out, and why.",
-    "include": "Who is left out: one rule. It may name lists and segments, but no audience.",
+    "include": (
+        "Who is left out: one rule. It may name segments and lists, but no audience. A list that nobody has "
+        "uploaded yet holds nobody here, if it is written {list: NAME}."
+    ),
+    "applies": (
+        "To which audiences: everywhere (to all without a list suppress: of their own) or when_named (only "
+        "to those that name it)."
+    ),
 }
+SUPPRESSION_REQUIRED = ("name", "description", "include")
+EVERYWHERE, WHEN_NAMED = "everywhere", "when_named"
+APPLIES = (EVERYWHERE, WHEN_NAMED)
 SUPPRESSION_FILE_KEYS: Mapping[str, str] = {
     "rules": "Who must not be in an audience, unless the audience has a list suppress: of its own."
 }

@@ -23,6 +23,7 @@ from audience_pipeline.audiences.rules import AllOf, AnyOf, Did, In, InList, InS
 from audience_pipeline.audiences.words import nearest, odd_letters, shown
 
 UPLOAD = "audience-pipeline audiences upload"
+_NOBODY = Where(Criterion("false", frozenset()))
 NOT_COMPOSED = "an audience cannot be named here"
 
 
@@ -42,6 +43,7 @@ class RuleReader:
 
     Attributes:
         lines: the line in which an audience is referred to first, by its name.
+        waits_for: lists that hold nobody until they are uploaded, which only suppression rules may name.
     """
 
     def __init__(self, reader: NodeReader, known: Known, *, composed: bool = True) -> None:
@@ -50,6 +52,7 @@ class RuleReader:
         self.known = known
         self.composed = composed
         self.lines: dict[str, int] = {}
+        self.waits_for: set[str] = set()
 
     def rule(self, node: Node) -> Rule | None:
         """One rule; None where it has a mistake, which is noted."""
@@ -143,6 +146,9 @@ class RuleReader:
             return None
         if key == "audience":
             return self._audience(found, line)
+        if found not in self.known.lists and not self.composed and not nearest(found, self.known.lists):
+            self.waits_for.add(found)
+            return _NOBODY
         if found not in self.known.lists:
             remedy = f"; upload it: {UPLOAD} {found} FILE"
             return self._nothing(f"there is no uploaded list {found}", found, self.known.lists, line, remedy)

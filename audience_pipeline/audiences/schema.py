@@ -8,10 +8,12 @@ from typing import Any
 
 from audience_pipeline.audiences.documents import DocumentError, Entries, Node, Problem, Scalar, read_document
 from audience_pipeline.audiences.keys import (
+    APPLIES,
     AUDIENCE_KEYS,
     REFRESHES,
     SUPPRESSION_FILE_KEYS,
     SUPPRESSION_KEYS,
+    WHEN_NAMED,
 )
 from audience_pipeline.audiences.nodes import NodeReader, WrongValueError, is_name, items, name, percent, text
 from audience_pipeline.audiences.rule_reader import Known, RuleReader
@@ -36,9 +38,11 @@ class ReadSuppression:
     """What could be read of a suppression rule; ``rule`` is None where it has mistakes."""
 
     name: str
-    description: str
-    rule: Rule | None
     line: int
+    rule: Rule | None = None
+    description: str = ""
+    everywhere: bool = True
+    waits_for: frozenset[str] = frozenset()
 
 
 class FileReader:
@@ -98,7 +102,6 @@ class FileReader:
         """The rules of a suppression file."""
         entries = self._keys(SUPPRESSION_FILE_KEYS)
         nodes = self.nodes.value(entries, "rules", items) if entries else None
-        reader = RuleReader(self.nodes, known, composed=False)
         read = []
         for node in nodes or ():
             if not isinstance(node, Entries):
@@ -106,15 +109,24 @@ class FileReader:
                     node.line, f"a suppression rule has the keys {', '.join(SUPPRESSION_KEYS)}"
                 )
                 continue
-            self.nodes.check_keys(node, SUPPRESSION_KEYS)
-            called = self.nodes.value(node, "name", name)
-            description = self.nodes.value(node, "description", text)
-            rule: Rule | None = self.nodes.value(node, "include", reader.rule)
-            if called:
-                read.append(
-                    ReadSuppression(called, description or "", rule if description else None, node.line)
-                )
+            if found := self._suppression(node, known):
+                read.append(found)
         return read
+
+    def _suppression(self, node: Entries, known: Known) -> ReadSuppression | None:
+        before = len(self.nodes.problems)
+        self.nodes.check_keys(node, SUPPRESSION_KEYS)
+        reader = RuleReader(self.nodes, known, composed=False)
+        called = self.nodes.value(node, "name", name)
+        description = self.nodes.value(node, "description", text)
+        rule: Rule | None = self.nodes.value(node, "include", reader.rule)
+        applies = self.nodes.value(node, "applies", _applies, required=False)
+        if not called:
+            return None
+        if rule is None or description is None or len(self.nodes.problems) > before:
+            return ReadSuppression(called, node.line)
+        waits_for = frozenset(reader.waits_for)
+        return ReadSuppression(called, node.line, rule, description, applies != WHEN_NAMED, waits_for)
 
     def _keys(self, keys: Iterable[str]) -> Entries | None:
         if self.root is None:
@@ -152,6 +164,12 @@ class FileReader:
 
         names = self.nodes.each(items(node), known)
         return tuple(platform for platform in Platform if platform.value in names)
+
+
+def _applies(node: Node) -> str:
+    if text(node) not in APPLIES:
+        raise WrongValueError(f"applies is one of {', '.join(APPLIES)}")
+    return text(node)
 
 
 def _refresh(node: Node) -> str:

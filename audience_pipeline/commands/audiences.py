@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from audience_pipeline.commands.audience_files import (
+    check_definitions,
+    list_audiences,
+    schema,
+    upload,
+    validate,
+)
 from audience_pipeline.commands.audiences_preview import preview
 from audience_pipeline.commands.console import (
     DirOption,
@@ -22,91 +28,13 @@ from audience_pipeline.commands.runner import JobFailedError, Ran, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
 from audience_pipeline.commands.tables import delivery_tables, number
 from audience_pipeline.platforms.contract import Platform
-from audience_pipeline.settings import Settings
 
-if TYPE_CHECKING:
-    from audience_pipeline.audiences.definition import Definitions
-
-app = typer.Typer(no_args_is_help=True, help="Audiences: list, validate, preview, sync, status.")
-
-
-@app.command("list")
-def list_audiences(directory: DirOption = None, as_json: JsonOption = False) -> None:
-    """The audiences that are defined.
-
-    Example: audience-pipeline audiences list
-    """
-    definitions = check_definitions(workspace(directory))
-    rows: list[dict[str, Any]] = [
-        {
-            "name": audience.name,
-            "platforms": [platform.value for platform in audience.platforms],
-            "holdout_percent": audience.holdout_percent,
-            "description": " ".join(audience.description.split()),
-        }
-        for audience in definitions
-    ]
-    if as_json:
-        print_json(rows)
-        return
-    out.print(
-        table(
-            "Audiences",
-            {"name": "left", "platforms": "left", "held out": "right", "description": "left"},
-            [
-                (
-                    str(row["name"]),
-                    ", ".join(row["platforms"]),
-                    f"{row['holdout_percent']:g} %",
-                    str(row["description"]),
-                )
-                for row in rows
-            ],
-        )
-    )
-
-
-def check_definitions(settings: Settings) -> Definitions:
-    """The audiences of a workspace; their mistakes end the command as wrong usage."""
-    from audience_pipeline.audiences.definition import DefinitionErrors, load_definitions
-
-    try:
-        return load_definitions(settings.audiences)
-    except DefinitionErrors as error:
-        fail(str(error), 2)
-
-
-@app.command()
-def validate(
-    paths: Annotated[list[Path] | None, typer.Argument(metavar="[PATH...]", help="Files or folders.")] = None,
-    directory: DirOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check audience files; every mistake at once, with file, line and remedy. Exit code 2 when there is one.
-
-    Example: audience-pipeline audiences validate audiences/
-    """
-    from audience_pipeline.audiences.definition import DefinitionErrors, load_definitions, load_files
-
-    chosen = paths or [workspace(directory).audiences]
-    try:
-        folders = [path for path in chosen if path.is_dir()]
-        files = [path for path in chosen if not path.is_dir()]
-        checked = sum(len(load_definitions(folder)) for folder in folders) + (
-            len(load_files(files)) if files else 0
-        )
-    except DefinitionErrors as error:
-        if as_json:
-            print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
-            raise typer.Exit(2) from error
-        fail(str(error), 2)
-    if as_json:
-        print_json({"valid": True, "audiences": checked})
-    else:
-        out.print(f"{checked} audiences, no mistakes.", highlight=False)
-
-
+app = typer.Typer(no_args_is_help=True, help="Audiences: list, validate, preview, upload, sync, status.")
 app.command()(preview)
+app.command("list")(list_audiences)
+app.command()(validate)
+app.command()(schema)
+app.command()(upload)
 
 
 @app.command()

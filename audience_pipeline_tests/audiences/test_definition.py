@@ -14,7 +14,7 @@ from audience_pipeline.audiences.definition import (
     load_files,
     read_definitions,
 )
-from audience_pipeline.audiences.keys import DID_KEYS
+from audience_pipeline.audiences.keys import DID_KEYS, SUPPRESSION_KEYS
 from audience_pipeline.audiences.rules import AllOf, AnyOf, In, Not, Where
 from audience_pipeline.platforms.contract import Platform
 
@@ -255,8 +255,8 @@ def test_mistakes_in_suppression_rules_are_told():
     assert told == [
         "0.yaml:5: there is no suppression rule competitor; the rules are a, b",
         "_suppression.yaml:4: there is no uploaded list some; an audience cannot be named here",
-        "_suppression.yaml:5: a suppression rule has the keys name, description, include",
-        "_suppression.yaml:6: unknown key 'rule'; allowed here are name, description, include",
+        "_suppression.yaml:5: a suppression rule has the keys name, description, include, applies",
+        f"_suppression.yaml:6: unknown key 'rule'; allowed here are {', '.join(SUPPRESSION_KEYS)}",
     ]
 
 
@@ -265,14 +265,61 @@ def test_the_audiences_that_ship_are_valid_and_described():
 
     assert definitions.names == (
         "at_risk_high_value",
+        "cart_abandoners",
+        "engaged_newsletter_readers",
         "high_predicted_ltv",
         "new_customers",
         "recent_converters",
     )
     assert all(len(one.description) > 40 for one in definitions)
-    assert [rule.name for rule in definitions.suppressions] == ["competitors"]
-    assert definitions["recent_converters"].suppress == ()
+    assert all(one.platforms == tuple(Platform) for one in definitions)
+    assert {one.name for one in definitions if one.asks_for_events} == {
+        "cart_abandoners",
+        "engaged_newsletter_readers",
+    }
     assert "recent_converters" in definitions["at_risk_high_value"].references
+
+
+def test_the_suppression_rules_that_ship_apply_where_nobody_is_surprised():
+    definitions = load_definitions(SHIPPED)
+
+    applied = {one.name: [rule.name for rule in definitions.suppressions_of(one)] for one in definitions}
+
+    assert applied.pop("recent_converters") == [], "a list of people to leave out must be complete"
+    assert set(map(tuple, applied.values())) == {("competitors", "employees")}
+    assert [rule.name for rule in definitions.suppressions] == [
+        "churned",
+        "competitors",
+        "converters",
+        "employees",
+    ]
+
+
+def test_the_example_of_the_guide_is_valid_beside_those_that_ship():
+    example = b"""
+name: high_value_at_risk
+description: Top-quintile customers who have gone quiet but still look around.
+include:
+  all:
+    - where: ltv_quintile = 1 and days_since_last_order between 60 and 180
+    - any:
+        - did: {event: product_view, at_least: 2, within_days: 14, where: "category = 'shoes'"}
+        - did: {event: email_open, at_least: 1, within_days: 30}
+exclude:
+  any:
+    - in: recent_converters
+    - where: churn_risk = 'lost'
+suppress: [competitors, employees]   # absent: every rule of the workspace; a list: only these
+platforms: [meta, google, tiktok]
+refresh: daily
+holdout_percent: 5
+"""
+    files = {path.name: path.read_bytes() for path in SHIPPED.glob("*.yaml")}
+
+    found = read_definitions({**files, "example.yaml": example})["high_value_at_risk"]
+
+    assert found.references == {"recent_converters"}
+    assert found.fields == {"ltv_quintile", "days_since_last_order", "churn_risk"}
 
 
 def test_a_folder_that_is_not_there_and_a_file_that_is_not_there_are_named(tmp_path: Path):

@@ -224,6 +224,43 @@ def test_a_list_of_the_name_of_an_audience_is_meant_in_a_suppression_rule():
     assert found.suppressions[0].include == InList("buyers")
 
 
+WAITING = "rules:\n  - {name: staff, description: x, include: {in: {list: %s}}}\n"
+
+
+def test_a_list_that_a_suppression_rule_names_may_come_later():
+    found = read("{where: orders > 1}", suppression=WAITING % "employees").suppressions[0]
+
+    assert found.waits_for == {"employees"}
+    assert found.include == Where(compile_where("false", FIELDS))
+
+
+def test_a_list_that_is_nearly_there_is_a_mistake_in_a_suppression_rule_too():
+    (told,) = mistakes("{in: buyers}", suppression=WAITING % "staf")
+
+    assert told.startswith("there is no uploaded list staf (did you mean staff?); upload it: ")
+
+
+def test_a_suppression_rule_can_wait_to_be_named():
+    rules = """
+rules:
+  - {name: always, description: x, include: {where: orders > 1}, applies: everywhere}
+  - {name: asked, description: x, include: {where: orders > 2}, applies: when_named}
+"""
+    files = {
+        "_suppression.yaml": rules.encode(),
+        "a.yaml": audience(name="a").encode(),
+        "b.yaml": (audience(name="b") + "suppress: [asked]\n").encode(),
+    }
+    definitions = read_definitions(files)
+
+    applied = {one.name: [rule.name for rule in definitions.suppressions_of(one)] for one in definitions}
+
+    assert applied == {"a": ["always"], "b": ["asked"]}
+    assert mistakes("{in: buyers}", suppression=rules.replace("when_named", "sometimes")) == [
+        "applies is one of everywhere, when_named"
+    ]
+
+
 def test_a_suppression_rule_of_one_name_stands_in_one_file():
     rules = b"rules:\n  - {name: x, description: x, include: {where: orders > 1}}\n"
 

@@ -30,9 +30,13 @@ def test_the_commands_are_those_that_the_readme_promises() -> None:
     assert sorted(NAMES) == [
         "audiences list",
         "audiences preview",
+        "audiences schema",
         "audiences status",
         "audiences sync",
+        "audiences upload",
         "audiences validate",
+        "customers explain",
+        "customers merges",
         "demo",
         "ingest",
         "ltv evaluate",
