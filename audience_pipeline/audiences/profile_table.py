@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
@@ -21,12 +22,17 @@ class ProfileTable:
     """A profile that conditions can be asked of. Row n of every mask is row n of the profile."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, customers: pl.Series, missing: Iterable[str]
+        self, connection: duckdb.DuckDBPyConnection, profile: pl.LazyFrame, rows: int, missing: Iterable[str]
     ) -> None:
         self.connection = connection
-        self.customers = customers
-        self.rows = customers.len()
+        self.rows = rows
+        self._profile = profile
         self._missing = frozenset(missing)
+
+    @cached_property
+    def customers(self) -> pl.Series:
+        """The ``customer_id`` column; read when it is first asked for."""
+        return self._profile.select("customer_id").collect()["customer_id"]
 
     def matches(self, criterion: Criterion, values: Iterable[str] = ()) -> Mask:
         """The customers for whom a condition is true; unknown counts as not true.
@@ -84,25 +90,23 @@ def profile_table(
     table = pl.scan_parquet(profile) if isinstance(profile, Path) else profile.lazy()
     columns = table.collect_schema()
     present = sorted(wanted & set(columns))
-    customers = table.select("customer_id").collect()["customer_id"]
     typed = [f"{_typed(name, columns[name], fields)} as {_quoted(name)}" for name in present]
     with duckdb.connect(":memory:") as connection:
         if isinstance(profile, Path):
-            incoming, values = "read_parquet(?, file_row_number = true)", [str(profile)]
             row = "file_row_number::uinteger as _row"
+            incoming = "read_parquet(?, file_row_number = true)"
+            connection.execute(
+                f"create table profile as select {', '.join([row, *typed])} from {incoming}", [str(profile)]
+            )
         else:
+            # What is in memory already is asked where it lies: copying takes longer than some conditions.
             frame = table.with_row_index("_row").select("_row", *present).collect()
             connection.register("incoming", frame.to_arrow())
-            incoming, values, row = "incoming", [], "_row"
-        connection.execute(
-            f"create table profile as select {', '.join([row, *typed])} from {incoming}", values
-        )
-        if not isinstance(profile, Path):
-            connection.unregister("incoming")
-            del frame
+            connection.execute(f"create view profile as select {', '.join(['_row', *typed])} from incoming")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
-        yield ProfileTable(connection, customers, wanted - set(columns))
+        [rows] = connection.execute("select count(*) from profile").fetchone() or [0]
+        yield ProfileTable(connection, table, rows, wanted - set(columns))
 
 
 _TYPES: Mapping[FieldType, str] = {
