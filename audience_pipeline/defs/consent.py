@@ -10,7 +10,7 @@ from audience_pipeline.customers.consent_policy import CONSENT_NEEDED, ConsentPo
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.lake import dataset, ensure_dataset, landing_order, newest_landing
 from audience_pipeline.defs.resources import LedgerResource
-from audience_pipeline.defs.storage import LANDING_SEQUENCE
+from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
@@ -66,15 +66,16 @@ def consent_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefini
     @dg.asset(
         group_name="customers",
         partitions_def=calendar.daily,
-        deps=[Kind.CRM.dataset, Kind.CONSENT.dataset],
+        deps=[Kind.CRM.dataset, Kind.CONSENT.dataset, Kind.WEB.dataset],
         kinds={"polars", "parquet"},
         owners=["team:privacy"],
     )
     def consent(
-        context: dg.AssetExecutionContext, orders: pl.LazyFrame, ledger: LedgerResource
+        context: dg.AssetExecutionContext, identities: pl.LazyFrame, ledger: LedgerResource
     ) -> dg.MaterializeResult[pl.LazyFrame]:
-        """Whether each customer may be advertised to, and on which platform. The latest statement wins;
-        silence means no in the EEA, the UK and Switzerland.
+        """Whether each customer may be advertised to, for what and on which platform, and what decided it.
+        The latest statement wins, of merged customers the opt-out of any; silence means no in the EEA, the
+        UK and Switzerland, unless the settings say otherwise.
         """
         with ledger.open() as opened:
             seen = newest_landing(opened)
@@ -82,8 +83,10 @@ def consent_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefini
                 settings,
                 opened,
                 date.fromisoformat(context.partition_key),
-                orders.select("customer_id").unique(),
+                identities.select("customer_id"),
+                identities,
             )
+        seen = min(seen, landing_sequence(settings.lake, context.partition_key, "identities"))
         return dg.MaterializeResult(value=stated, metadata={LANDING_SEQUENCE: seen})
 
     return consent
