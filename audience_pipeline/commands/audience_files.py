@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,7 +23,7 @@ from audience_pipeline.commands.tables import number
 from audience_pipeline.settings import Settings
 
 if TYPE_CHECKING:
-    from audience_pipeline.audiences.definition import DefinitionErrors, Definitions
+    from audience_pipeline.audiences.definition import Definition, DefinitionErrors, Definitions
     from audience_pipeline.audiences.documents import Problem
     from audience_pipeline.defs.vocabulary import Vocabulary
     from audience_pipeline.sources.lists import ListReport
@@ -98,6 +98,7 @@ def validate(
     problems: list[Problem] = []
     audiences, suppressions = 0, 0
     waiting: list[Definitions] = []
+    looked: list[Definition] = []
     files = [path for path in chosen if not path.is_dir()]
     named = {str(path) for path in files}
     for folder in (path for path in chosen if path.is_dir()):
@@ -106,21 +107,26 @@ def validate(
             audiences += len(found)
             suppressions += len(found.suppressions)
             waiting.append(found)
+            looked += found
         except DefinitionErrors as error:
             problems += error.problems
     try:
-        audiences += sum(audience.file in named for audience in load_files(files, **known))
+        read = [audience for audience in load_files(files, **known) if audience.file in named]
+        audiences += len(read)
+        looked += read
     except DefinitionErrors as error:
         problems += error.problems
     if problems:
         refuse(DefinitionErrors(problems), as_json=as_json)
     if as_json:
-        print_json({"valid": True, "audiences": audiences, "problems": []})
+        print_json({"valid": True, "audiences": audiences, "problems": [], **_flags(looked)})
     else:
         rules = f" and {_counted(suppressions, 'suppression rule')}" if suppressions else ""
         out.print(f"{_counted(audiences, 'audience')}{rules}, no mistakes.", highlight=False)
         for found in waiting:
             _waiting(found)
+        for sentence in _flags(looked).get("warnings", ()):
+            note(f"Warning: {sentence}")
 
 
 def schema(
@@ -211,6 +217,18 @@ def refuse(error: DefinitionErrors, *, as_json: bool = False) -> NoReturn:
         fail(str(error), 2)
     print_json({"valid": False, "problems": [dataclasses.asdict(problem) for problem in error.problems]})
     raise typer.Exit(2) from error
+
+
+def _flags(audiences: Sequence[Definition]) -> dict[str, list[str]]:
+    """Names and descriptions that a platform's policy would flag; nothing where there are none."""
+    from audience_pipeline.audiences.policy import flagged
+
+    found = [
+        f"{audience.file}:{audience.lines.get(flag.where, 0)}: {flag.sentence}"
+        for audience in audiences
+        for flag in flagged(audience.name, audience.description)
+    ]
+    return {"warnings": found} if found else {}
 
 
 def _waiting(definitions: Definitions) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
+from audience_pipeline.commands.audience_files import refuse
 from audience_pipeline.commands.console import DirOption, JsonOption, fail, out, print_json, workspace
-
-if TYPE_CHECKING:
-    from audience_pipeline.audiences.definition import DefinitionErrors
 
 
 def preview(
@@ -39,7 +37,7 @@ def preview(
     try:
         found = seen(settings, name, as_of.date() if as_of else None)
     except DefinitionErrors as error:
-        _mistakes(error, as_json=as_json)
+        refuse(error, as_json=as_json)
     except UnknownAudienceError as error:
         fail(str(error), 2)
     except NotThereError as error:
@@ -51,11 +49,3 @@ def preview(
         return
     for part in shown(found):
         out.print(part, highlight=False)
-
-
-def _mistakes(error: DefinitionErrors, *, as_json: bool) -> NoReturn:
-    """Say what ``audiences validate`` says."""
-    if as_json:
-        print_json({"valid": False, "problems": [str(problem) for problem in error.problems]})
-        raise typer.Exit(2) from error
-    fail(str(error), 2)

@@ -22,7 +22,7 @@ from audience_pipeline.audiences.lookup import load_audience, load_file
 from audience_pipeline.audiences.match_rate import Delivered
 from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
-from audience_pipeline.audiences.rules import Did, InList, leaves
+from audience_pipeline.audiences.rules import Did, leaves
 from audience_pipeline.audiences.widening import looser_numbers
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.ledger.database import Ledger
@@ -111,15 +111,10 @@ def _definitions(
     try:
         return name, load_audience(settings.audiences, name, fields=fields, lists=lists)
     except KeyError:
-        there = load_audience_names(settings.audiences)
+        from audience_pipeline.audiences.definition import load_definitions
+
+        there = load_definitions(settings.audiences, fields=fields, lists=lists).names
         raise UnknownAudienceError(f"no audience is called {name}; there are {', '.join(there)}") from None
-
-
-def load_audience_names(folder: Path) -> Sequence[str]:
-    """The names of the audiences of a workspace."""
-    from audience_pipeline.audiences.definition import load_definitions
-
-    return load_definitions(folder).names
 
 
 def _known(
@@ -197,24 +192,22 @@ def _standing(settings: Settings, day: date) -> pl.DataFrame:
 
 
 def _listed(settings: Settings, day: date, definitions: Definitions) -> Mapping[str, pl.Series]:
-    names = {leaf.list_name for leaf in _conditions(definitions) if isinstance(leaf, InList)}
-    if not names:
-        return {}
-    from audience_pipeline.audiences.lists import listed
+    """The customers of the lists that are asked for; a list that nobody has uploaded holds nobody."""
+    nobody = pl.Series("customer_id", [], dtype=pl.String)
+    found = dict.fromkeys(definitions.lists, nobody)
+    there = [name for name in sorted(found) if (settings.lake / "lists" / f"{name}.parquet").is_file()]
+    if not there:
+        return found
+    from audience_pipeline.defs.vocabulary import list_members
 
-    identifiers = pl.read_parquet(_table(settings, "identifiers", day))
     people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
-    identities = pl.read_parquet(people) if people.is_file() else None
-    customers = pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"]
-    return {
-        name: listed(
-            pl.read_parquet(settings.lake / "lists" / f"{name}.parquet"),
-            identifiers,
-            identities,
-            customers=customers,
-        )
-        for name in sorted(names)
-    }
+    return found | list_members(
+        settings,
+        there,
+        identifiers=pl.read_parquet(_table(settings, "identifiers", day)),
+        identities=pl.read_parquet(people) if people.is_file() else None,
+        customers=pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"],
+    )
 
 
 def _activity(settings: Settings, day: date, definitions: Definitions, profile: Path) -> Activity | None:

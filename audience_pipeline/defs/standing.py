@@ -1,0 +1,29 @@
+"""Stores what a preview needs of everybody, so that it need not join a million people each time."""
+
+from pathlib import Path
+
+import polars as pl
+
+from audience_pipeline.audiences.composition import COMPOSED_OF
+from audience_pipeline.audiences.reach import audience_standing
+from audience_pipeline.defs.storage import table_path, write_table
+
+STANDING = "audience_standing"
+
+
+def write_standing(lake: Path, as_of: str) -> None:
+    """Write where each customer stands with each platform, next to the profile of the date.
+
+    Args:
+        lake: the folder of the tables.
+        as_of: the date; its ``customer_profile``, ``identifiers`` and ``consent`` are there.
+    """
+    profile = table_path(lake, "customer_profile", as_of)
+    columns = pl.read_parquet_schema(profile)
+    wanted = [name for name in ("customer_id", "customer_no", "person_key", *COMPOSED_OF) if name in columns]
+    table = audience_standing(
+        pl.read_parquet(profile, columns=wanted),
+        pl.read_parquet(table_path(lake, "identifiers", as_of)),
+        pl.read_parquet(table_path(lake, "consent", as_of)),
+    )
+    write_table(table_path(lake, STANDING, as_of), table)
