@@ -8,6 +8,7 @@ from typing import Literal
 
 import polars as pl
 
+from audience_pipeline.customers.attribution import HOW
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.sources.kept import safe_name
 
@@ -165,6 +166,8 @@ _ALL = (
           "order_attribution", "meta", tuple(platform.value for platform in Platform)),
     _sale("acquired_channel", "text", "", "channel that the first order is attributed to", "paid_social"),
     _sale("acquired_campaign", "text", "", "campaign that the first order is attributed to", "spring"),
+    Field("acquired_how", "text", "", "what the first order is attributed by", "order_attribution",
+          "click_id", HOW),
     *_windows(),
     _shop("days_since_visit", "integer", "days", "days since the last event on the website", "3"),
     _did("days_since_email_open", "integer", "days", "days since an e-mail was opened last", "8"),

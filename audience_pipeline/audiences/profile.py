@@ -13,6 +13,7 @@ from audience_pipeline.audiences.behaviour import BEHAVIOUR_SCHEMA, behaviour
 from audience_pipeline.audiences.crm import crm_fields, loyalty_members
 from audience_pipeline.audiences.fields import DTYPES, FIELDS, Field, fields_with
 from audience_pipeline.audiences.rfm import rfm
+from audience_pipeline.customers.attribution import acquisition
 from audience_pipeline.platforms.contract import Platform
 
 __all__ = ["FIELDS", "PROFILE_SCHEMA", "Field", "Known", "churn_risk", "customer_profile", "profile_schema"]
@@ -69,7 +70,7 @@ class Known:
     attribution: pl.LazyFrame
     """``order_attribution``."""
     contacts: pl.LazyFrame
-    """``crm_contacts`` as landed, also of later days."""
+    """``crm_contacts``, also of later days: they are not read."""
 
 
 def customer_profile(
@@ -147,22 +148,19 @@ def orders_by_channel(attribution: pl.LazyFrame) -> pl.LazyFrame:
 
     Args:
         attribution: ``order_attribution``: ``customer_id, order_id, order_date, platform, channel,
-            campaign``.
+            campaign, how``.
 
     Returns:
-        ``customer_id, acquired_platform, acquired_channel, acquired_campaign`` (of the first order),
-        ``last_channel, top_channel`` (of several equally frequent ones the first by name) ``, channels``.
+        What ``attribution.acquisition`` says of the first order, and ``last_channel, top_channel`` (of
+        several equally frequent ones the first by name) ``, channels``.
     """
-    orders = attribution.sort("customer_id", "order_date", "order_id")
-    channel = pl.col("channel").drop_nulls()
-    return orders.group_by("customer_id").agg(
-        pl.col("platform").first().alias("acquired_platform"),
-        pl.col("channel").first().alias("acquired_channel"),
-        pl.col("campaign").first().alias("acquired_campaign"),
+    channel = pl.col("channel").sort_by("order_date", "order_id").drop_nulls()
+    bought = attribution.group_by("customer_id").agg(
         channel.last().alias("last_channel"),
         channel.mode().min().alias("top_channel"),
         channel.n_unique().alias("channels"),
     )
+    return acquisition(attribution).join(bought, on="customer_id", how="left")
 
 
 def churn_risk() -> pl.Expr:

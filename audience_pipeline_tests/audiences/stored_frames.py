@@ -15,17 +15,27 @@ from audience_pipeline.audiences.stored import People, stored
 PLATFORMS = "[meta, google, tiktok]"
 
 
+def files(*names: str, holdout: int = 0, platforms: str = PLATFORMS) -> dict[str, bytes]:
+    """The files of audiences of these names; what they ask for does not matter."""
+    return {
+        f"{name}.yaml": (
+            f"name: {name}\ndescription: The people of {name}.\ninclude: {{where: orders > 0}}\n"
+            f"platforms: {platforms}\nholdout_percent: {holdout}\n"
+        ).encode()
+        for name in names
+    }
+
+
 def definitions(*names: str, holdout: int = 0, platforms: str = PLATFORMS) -> Definitions:
-    """Audiences of these names; what they ask for does not matter."""
-    return read_definitions(
-        {
-            f"{name}.yaml": (
-                f"name: {name}\ndescription: The people of {name}.\ninclude: {{where: orders > 0}}\n"
-                f"platforms: {platforms}\nholdout_percent: {holdout}\n"
-            ).encode()
-            for name in names
-        }
-    )
+    """Audiences of these names."""
+    return read_definitions(files(*names, holdout=holdout, platforms=platforms))
+
+
+def written(folder: Path, *names: str) -> None:
+    """Write the files of audiences into a folder."""
+    folder.mkdir()
+    for name, content in files(*names).items():
+        (folder / name).write_bytes(content)
 
 
 def store(

@@ -47,7 +47,7 @@ ATTRIBUTION = {
     "customer_id": pl.String,
     "order_id": pl.String,
     "order_date": pl.Date,
-    **dict.fromkeys(("platform", "channel", "campaign"), pl.String),
+    **dict.fromkeys(("platform", "channel", "campaign", "how"), pl.String),
 }
 CONTACTS = {
     "customer_id": pl.String,
@@ -224,15 +224,15 @@ def test_the_first_order_says_where_a_customer_was_acquired_and_all_of_them_wher
         {**SOLD, "order_id": "3", "order_date": date(2026, 3, 1), "channel": "email"},
         {**SOLD, "order_id": "2", "order_date": date(2026, 2, 1), "channel": "store"},
         {"customer_id": "a", "order_id": "1", "order_date": date(2026, 1, 1), "channel": "paid_social",
-         "platform": "meta", "campaign": "spring"},
+         "platform": "meta", "campaign": "spring", "how": "coupon"},
         {**SOLD, "order_id": "4", "order_date": date(2026, 2, 2), "channel": "store"},
         {**SOLD, "order_id": "5", "order_date": date(2026, 3, 2), "channel": None},
     )  # fmt: skip
 
     row = profile(BUYER, attribution=sold)["a"]
 
-    assert [row[f"acquired_{what}"] for what in ("platform", "channel", "campaign")] == [
-        "meta", "paid_social", "spring",
+    assert [row[f"acquired_{what}"] for what in ("platform", "channel", "campaign", "how")] == [
+        "meta", "paid_social", "spring", "coupon",
     ]  # fmt: skip
     assert (row["last_channel"], row["top_channel"], row["channels"]) == ("email", "store", 3)
 

@@ -15,7 +15,9 @@ from dagster._core.definitions.assets.graph.asset_graph import AssetGraph
 from audience_pipeline.settings import PROJECT_ROOT
 
 SNAPSHOT = Path(__file__).with_name("graph_snapshot.json")
-HISTORIES = {dg.AssetKey([platform, "audience"]) for platform in ("meta", "google", "tiktok")}
+HISTORIES = {dg.AssetKey([platform, "audience"]) for platform in ("meta", "google", "tiktok")} | {
+    dg.AssetKey("audience_history")
+}
 """Assets that no step makes: the history of each audience, one event per change."""
 
 
