@@ -2,6 +2,8 @@
 
 import dagster as dg
 
+from audience_pipeline.defs.attribution import attribution_asset
+from audience_pipeline.defs.audience_history import audience_history_definitions
 from audience_pipeline.defs.audiences import audience_assets
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.cohorts import cohort_asset
@@ -37,6 +39,7 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
                 identities_asset(settings, calendar),
                 *customer_assets(settings, calendar),
                 consent_asset(settings, calendar),
+                attribution_asset(settings, calendar),
                 *ltv_assets(settings, calendar),
                 *segment_assets(settings, calendar),
                 profile_asset(settings, calendar),
@@ -52,6 +55,7 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
             },
             executor=_executor(settings),
         ),
+        audience_history_definitions(settings, calendar),
         dbt_definitions(settings),
         delivery_definitions(settings),
     )

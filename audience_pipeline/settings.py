@@ -4,15 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError
 
-from audience_pipeline.sources import kept
+from audience_pipeline.sections import Account, Calendar, Config, Platforms, Reading, Section, Shop
+
+__all__ = [
+    "ACCOUNTS",
+    "BASE_URLS",
+    "CONFIG_NAME",
+    "PROJECT_ROOT",
+    "Account",
+    "Calendar",
+    "Config",
+    "Platforms",
+    "Reading",
+    "Settings",
+    "SettingsError",
+    "Shop",
+    "read_config",
+    "write_config",
+]
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 CONFIG_NAME = "audience.yaml"
@@ -20,172 +35,6 @@ CONFIG_NAME = "audience.yaml"
 
 class SettingsError(Exception):
     """A setting is missing or wrong. The message names file, field, reason and remedy."""
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Shop(_Section):
-    """Facts about the shop that no file says."""
-
-    name: str = "shop"
-    """Begins the name of every audience on the platforms."""
-    time_zone: str = "UTC"
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
-    """ISO code of the one currency of the workspace; without it, the currency of the first file."""
-    rates: Path | None = None
-    """CSV ``date,currency,rate`` (one unit in the workspace's currency), for files in other currencies."""
-    default_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] | None = None
-    """ISO country for phone numbers without a country code; without it they are not sent."""
-    competitor_domains: tuple[str, ...] = ()
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
-            raise ValueError("unknown time zone: use a name such as Europe/Berlin") from error
-        return value
-
-
-class Calendar(_Section):
-    """The as-of dates that exist. ``last_day`` is for data that has ended; without it, yesterday."""
-
-    first_day: date = date(2024, 1, 1)
-    last_day: date | None = None
-
-    @model_validator(mode="after")
-    def _in_order(self) -> Calendar:
-        if self.last_day is not None and self.last_day < self.first_day:
-            raise ValueError("last_day lies before first_day")
-        return self
-
-
-class Reading(_Section):
-    """How the files of one kind are written, where it cannot be seen from the file."""
-
-    columns: Mapping[str, str] = Field(default_factory=dict)
-    """Our column name to the file's."""
-    date_format: str | None = None
-    decimal: Literal[".", ","] = "."
-    thousands: Literal[",", ".", " ", "'"] | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
-    keep: tuple[str, ...] = ()
-    """Columns of the contacts, by the file's names, that audiences may use (as ``crm_<name>``)."""
-    hashed: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
-    """Columns that hold SHA-256 in hex already, and for which platforms; without it hashes are refused."""
-
-    @model_validator(mode="after")
-    def _can_be_meant(self) -> Reading:
-        kept.refuse(self.keep)
-        kept.refuse_hashes(self.hashed)
-        return self
-
-
-class Inbox(_Section):
-    """What happens to files that have been landed from the inbox."""
-
-    keep_days: Annotated[int, Field(ge=0, le=3650)] = 30
-    """Days that a landed file stays in the sealed archive; 0 deletes it at once."""
-
-
-Country = Annotated[str, Field(pattern="^[A-Z]{2}$")]
-
-
-class Consent(_Section):
-    """What silence and browser signals mean, by country."""
-
-    needed_in: tuple[Country, ...] | None = None
-    """ISO codes of countries where silence means no; without it the EEA, the United Kingdom, Switzerland."""
-    unknown_country_needs_consent: bool = True
-    signals_count_in: tuple[Country, ...] = ("US",)
-    """ISO codes of countries where the Global Privacy Control of a browser is an opt-out."""
-    unknown_country_signals_count: bool = True
-    advertising_covers_personalisation: bool = False
-    """Whether the shop's question about advertising asked for personalised ads in the same breath: then who
-    agreed to it may go to platforms that want both, such as Google."""
-
-    @field_validator("needed_in", "signals_count_in", mode="before")
-    @classmethod
-    def _norway(cls, value: Any) -> Any:
-        if isinstance(value, list) and False in value:
-            raise ValueError("YAML reads NO as false: write the code of Norway in quotes, 'NO'")
-        return value
-
-
-class Identities(_Section):
-    """When an identifier is taken for that of more than one person: the most customers (source ids) that may
-    share one; what more share joins nobody.
-    """
-
-    email: Annotated[int, Field(ge=1)] = 5
-    loyalty: Annotated[int, Field(ge=1)] = 3
-    phone: Annotated[int, Field(ge=1)] = 3
-    device: Annotated[int, Field(ge=1)] = 3
-    anonymous: Annotated[int, Field(ge=1)] = 3
-    """Of one browser."""
-    click: Annotated[int, Field(ge=1)] = 1
-    """Of one click on an ad: links of ads are passed on to friends."""
-    browsers_of_a_click: Annotated[int, Field(ge=1)] = 2
-    component: Annotated[int, Field(ge=1)] = 20
-    """Source ids of one customer, browsers not counted."""
-    browsers: Annotated[int, Field(ge=1)] = 200
-    """Browsers of one customer."""
-    brake_percent: Annotated[float, Field(ge=0, le=100)] = 5
-    """A check warns where more of the customers of the date before have become one with another."""
-
-
-class Ltv(_Section):
-    """When a newly trained value model takes over."""
-
-    champion_days: Annotated[int, Field(ge=1)] | None = 183
-    """A champion that has seen no data for so many days is replaced by a model that is not worse beyond
-    noise; before that, and always with null, only by one that is better beyond noise, unless customers have
-    moved away from those of its training (drift)."""
-
-
-class Account(_Section):
-    """Where a platform is reached and which ad account is ours. Tokens come from the environment alone."""
-
-    account: str = ""
-    base_url: str = ""
-    login_account: str = ""
-    """Google: the manager account through which access runs."""
-
-
-class Platforms(_Section):
-    """The three platforms."""
-
-    sandbox_only: bool = False
-    """A demo's workspace: its people are invented, and nothing of it may reach a real platform."""
-    meta: Account = Account()
-    google: Account = Account()
-    tiktok: Account = Account()
-
-
-class Config(_Section):
-    """The contents of ``audience.yaml``."""
-
-    shop: Shop = Shop()
-    calendar: Calendar = Calendar()
-    sources: Mapping[Literal["transactions", "crm", "web", "engagement", "consent"], Reading] = Field(
-        default_factory=dict
-    )
-    inbox: Inbox = Inbox()
-    consent: Consent = Consent()
-    identities: Identities = Identities()
-    ltv: Ltv = Ltv()
-    platforms: Platforms = Platforms()
-
-    @field_validator("sources")
-    @classmethod
-    def _contacts_alone_keep(cls, value: Mapping[str, Reading]) -> Mapping[str, Reading]:
-        if keeping := [kind for kind, reading in value.items() if reading.keep and kind != "crm"]:
-            raise ValueError(f"{keeping[0]} keeps no columns besides its own: keep is for crm alone")
-        return value
 
 
 BASE_URLS: Mapping[str, tuple[str, str]] = {
@@ -200,7 +49,7 @@ ACCOUNTS: Mapping[str, str] = {
 }
 
 
-class Settings(_Section):
+class Settings(Section):
     """Where everything lives and how it is to be read. Holds no secret."""
 
     home: Path

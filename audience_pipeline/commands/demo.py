@@ -205,8 +205,9 @@ def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
     with clock.stage("value model and segments") as step:
         _train(settings, month, step)
     with clock.stage(f"customers as of {as_of}") as step:
-        everything = ["identifiers", "consent", *PER_CUSTOMER, "customer_profile", "audience_memberships"]
-        _refresh(settings, as_of, step, [*everything, "ltv_reasons", "ltv_cohorts"])
+        known = ["identifiers", "consent", "order_attribution", *PER_CUSTOMER]
+        everything = [*known, "customer_profile", "audience_memberships", "ltv_reasons", "ltv_cohorts"]
+        _refresh(settings, as_of, step, everything)
 
 
 def _train(settings: Settings, month: date, step: Step) -> None:
