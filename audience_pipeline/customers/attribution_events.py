@@ -6,11 +6,12 @@ from datetime import date
 
 import polars as pl
 
-from audience_pipeline.customers.attribution_touches import TOUCH, touch
+from audience_pipeline.customers.attribution_touches import CLUES, TOUCH, click, touch
 from audience_pipeline.customers.mapped import mapped
 from audience_pipeline.identifiers.source_ids import ANONYMOUS, prefixed
 
 _BEST_FIRST = ("click_id", "utm", "channel")
+_MEANT = {name: f"meant_{name}" for name in TOUCH}
 
 
 def telling_events(
@@ -35,38 +36,37 @@ def telling_events(
         number is the better one.
     """
     few = pl.Categorical(pl.Categories.random())
-    events = web_events.filter(pl.col("event_date") <= as_of).select(
+    clues = pl.any_horizontal(pl.col(name).is_not_null() for name in CLUES if name != "utm_medium")
+    told = web_events.filter(pl.col("event_date") <= as_of).select(
         pl.coalesce("customer_id", prefixed(ANONYMOUS, "anonymous_id")).alias("customer_id"),
         pl.col("event_at").alias("at"),
         "order_id",
         pl.when(pl.col("coupon").is_in(codes)).then("coupon").alias("web_coupon"),
-        *(said.cast(few) for said in touch()),
-    )
-    telling = events.filter(
-        pl.col("how").is_not_null() | (pl.col("order_id").is_not_null() & pl.col("web_coupon").is_not_null())
+        click().cast(few),
+        *(pl.col(name).cast(few) for name in CLUES[1:]),
     )
     who = sold.lazy().select("customer_id", "who").unique()
-    touches = (
-        mapped(telling, identities)
+    events = (
+        mapped(told.filter(clues | pl.col("web_coupon").is_not_null()), identities)
         .with_columns(nobody=pl.col("customer_id").str.starts_with(ANONYMOUS).fill_null(value=True))
         .join(who, on="customer_id", how="left")
         .filter(pl.col("who").is_not_null() | pl.col("order_id").is_not_null())
-        .select("who", "nobody", "at", "order_id", "web_coupon", *TOUCH)
+        .select("who", "nobody", "at", "order_id", "web_coupon", *CLUES)
         .collect(engine="streaming")
     )
-    combinations = (
-        touches.select(TOUCH)
-        .unique()
+    # Few combinations are worth looking at closely, millions of events are not.
+    different = events.select(CLUES).unique()
+    meant = different.hstack(different.cast(dict.fromkeys(CLUES, pl.String)).select(touch()).rename(_MEANT))
+    said = (
+        meant.select(pl.col(name).alias(plain) for plain, name in _MEANT.items())
         .filter(pl.col("how").is_not_null())
-        .sort(
-            pl.col("how").cast(pl.Enum(_BEST_FIRST)),
-            *(pl.col(name).cast(pl.String) for name in TOUCH[1:]),
-            nulls_last=True,
-        )
+        .unique()
+        .sort(pl.col("how").cast(pl.Enum(_BEST_FIRST)), *TOUCH[1:], nulls_last=True)
         .with_row_index("what")
     )
-    numbered = touches.join(combinations, on=list(TOUCH), how="left", nulls_equal=True).drop(TOUCH)
-    return numbered, combinations.cast(dict.fromkeys(TOUCH, pl.String))
+    numbers = meant.join(said.rename(_MEANT), on=list(_MEANT.values()), nulls_equal=True)
+    numbered = events.join(numbers.select("what", *CLUES), on=list(CLUES), how="left", nulls_equal=True)
+    return numbered.drop(CLUES), said
 
 
 def carrying(events: pl.DataFrame, sold: pl.DataFrame) -> pl.LazyFrame:

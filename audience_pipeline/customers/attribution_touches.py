@@ -21,6 +21,7 @@ SOURCES = {
     "tiktok": ("tiktok", "tiktok.com", "tiktok_ads"),
 }
 """Values of ``utm_source`` that name a platform, in lower case."""
+_PLATFORMS = {name: platform for platform, names in SOURCES.items() for name in names}
 
 UNPAID = ("organic", "organic_social", "social_organic", "email", "referral")
 """Values of ``utm_medium`` of visits that no advertisement has brought, in lower case."""
@@ -29,32 +30,41 @@ DIRECT = ("direct", "(direct)", "none", "(none)", "(not set)", "")
 PAID_CHANNELS = {"google": "paid_search", "meta": "paid_social", "tiktok": "paid_social"}
 """The channel of a visit by a platform's advertisement, where the event does not say."""
 
+CLUES = ("click", "utm_source", "utm_medium", "utm_campaign", "channel")
+"""What :func:`touch` reads: what :func:`click` says, and columns of web events as they are."""
 TOUCH = ("how", "platform", "channel", "campaign")
 """What a touch says; ``how`` is ``click_id``, ``utm`` or ``channel``."""
 
 
+def click() -> pl.Expr:
+    """The platform of ``click_id`` by its form; empty for a click id of another form, null without one."""
+    given = pl.col("click_id")
+    found = pl.when(given.is_not_null()).then(pl.lit(""))
+    for platform, form in _FORMS.items():
+        found = pl.when(given.str.contains(form)).then(pl.lit(platform)).otherwise(found)
+    return found.alias("click")
+
+
 def touch() -> tuple[pl.Expr, ...]:
-    """:data:`TOUCH` of web events; ``how`` is null where somebody came directly."""
-    click, source, medium, campaign, channel = (
-        _said(name) for name in ("click_id", "utm_source", "utm_medium", "utm_campaign", "channel")
-    )
-    named = _named(source)
+    """:data:`TOUCH` of :data:`CLUES` (texts); ``how`` is null where somebody came directly."""
+    source, medium, campaign, channel = (_said(name) for name in CLUES[1:])
+    clicked = pl.col("click").is_not_null()
+    named = source.str.to_lowercase().replace_strict(_PLATFORMS, default=None, return_dtype=pl.String)
     paid = ~medium.str.to_lowercase().is_in(UNPAID).fill_null(value=False)
-    by_click = click.is_not_null()
-    by_utm = source.is_not_null() | campaign.is_not_null()
-    platform = (
-        pl.when(by_click).then(pl.coalesce(_by_form(click), named)).when(paid).then(named).otherwise(None)
-    )
+    by_form = pl.when(pl.col("click") != "").then("click")
+    platform = pl.when(clicked).then(pl.coalesce(by_form, named)).when(paid).then(named).otherwise(None)
     return (
-        pl.when(by_click)
+        pl.when(clicked)
         .then(pl.lit("click_id"))
-        .when(by_utm)
+        .when(source.is_not_null() | campaign.is_not_null())
         .then(pl.lit("utm"))
         .when(channel.is_not_null())
         .then(pl.lit("channel"))
         .alias("how"),
         platform.alias("platform"),
-        pl.coalesce(channel, platform.replace_strict(PAID_CHANNELS, default=None), medium).alias("channel"),
+        pl.coalesce(
+            channel, platform.replace_strict(PAID_CHANNELS, default=None, return_dtype=pl.String), medium
+        ).alias("channel"),
         campaign.alias("campaign"),
     )
 
@@ -67,15 +77,3 @@ def indirect(column: str) -> pl.Expr:
 def _said(column: str) -> pl.Expr:
     text = pl.col(column).str.strip_chars()
     return pl.when(~text.str.to_lowercase().is_in(DIRECT)).then(text)
-
-
-def _named(source: pl.Expr) -> pl.Expr:
-    platforms = {name: platform for platform, names in SOURCES.items() for name in names}
-    return source.str.to_lowercase().replace_strict(platforms, default=None, return_dtype=pl.String)
-
-
-def _by_form(click: pl.Expr) -> pl.Expr:
-    found = pl.lit(None, dtype=pl.String)
-    for platform, form in _FORMS.items():
-        found = pl.when(click.str.contains(form)).then(pl.lit(platform)).otherwise(found)
-    return found
