@@ -10,6 +10,7 @@ import polars as pl
 from audience_pipeline.audiences.fields import crm_field_name
 from audience_pipeline.customers.identity import known
 from audience_pipeline.identifiers.source_ids import LOYALTY
+from audience_pipeline.sources.kept import safe_name
 
 
 def crm_fields(
@@ -21,7 +22,7 @@ def crm_fields(
         contacts: the landed ``crm_contacts``, with customer ids after identity resolution; ``extra`` is a
             JSON object of texts.
         as_of: the day up to which statements are seen.
-        columns: names of the columns as they stand in ``extra``.
+        columns: names of the columns in the files; in ``extra`` each has its ``safe_name``.
         landings: the landing ids in the order in which they landed: of statements of the same instant, or
             without one, the later landing wins.
 
@@ -32,10 +33,10 @@ def crm_fields(
     landing = (
         pl.col("landing_id").replace_strict(order, default=-1, return_dtype=pl.Int64) if order else pl.lit(0)
     )
-    said = pl.col("extra").str.json_decode(pl.Struct(dict.fromkeys(columns, pl.String)))
+    names = {safe_name(column): crm_field_name(column) for column in columns}
+    said = pl.col("extra").str.json_decode(pl.Struct(dict.fromkeys(names, pl.String)))
     values = [
-        said.struct.field(column).str.strip_chars().replace("", None).alias(crm_field_name(column))
-        for column in columns
+        said.struct.field(key).str.strip_chars().replace("", None).alias(name) for key, name in names.items()
     ]
     return (
         known(contacts, as_of)

@@ -57,13 +57,12 @@ def fields(
 
     Example: audience-pipeline profile fields predicted_ltv visits_30d
     """
-    from audience_pipeline.audiences.fields import fields_with
     from audience_pipeline.audiences.fill import fills
-    from audience_pipeline.defs.profile import kept_columns
+    from audience_pipeline.defs.vocabulary import vocabulary
 
     settings = workspace(directory)
     try:
-        known = fields_with(kept_columns(settings))
+        known = vocabulary(settings, with_segments=False)["fields"]
     except ValueError as error:
         fail(f"audience.yaml: {error}", 2)
     chosen = _chosen(known, names or [], source)
@@ -104,12 +103,11 @@ def _chosen(known: Mapping[str, Field], names: Collection[str], source: str | No
 
 def _profile(settings: Settings, as_of: date | None) -> Path | None:
     """The file of the profile of a date, or of the newest one; None before the first."""
-    from audience_pipeline.defs.storage import table_path
-
+    folder = settings.lake / "customer_profile"
     if as_of is None:
-        there = sorted((settings.lake / "customer_profile").glob("????-??-??.parquet"))
+        there = sorted(folder.glob("????-??-??.parquet"))
         return there[-1] if there else None
-    path = table_path(settings.lake, "customer_profile", as_of.isoformat())
+    path = folder / f"{as_of}.parquet"
     if not path.is_file():
         fail(f"there is no profile of {as_of}; run audience-pipeline refresh --as-of {as_of}")
     return path

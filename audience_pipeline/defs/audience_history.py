@@ -8,6 +8,7 @@ import polars as pl
 
 from audience_pipeline.audiences.sizes import newest_before, sizes
 from audience_pipeline.defs.audience_page import page_path, write_page
+from audience_pipeline.defs.audiences import defined
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.delivery import audience_partitions
 from audience_pipeline.defs.pictures import small_table
@@ -55,7 +56,7 @@ def audience_history_definitions(settings: Settings, calendar: AsOfCalendar) -> 
         found = sizes_on(settings.lake, as_of)
         _record_history(context, found)
         with ledger.open() as opened:
-            page = write_page(settings, opened, as_of, found, unusual(found))
+            page = write_page(settings, opened, as_of, defined(settings), found, unusual(found))
         seen = landing_sequence(settings.lake, context.partition_key, "audience_memberships")
         return dg.MaterializeResult(
             value=found,

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import polars as pl
 
-from audience_pipeline.audiences.definition import Definition
+from audience_pipeline.audiences.definition import Definition, Definitions
 from audience_pipeline.audiences.match_rate import Delivered
 from audience_pipeline.audiences.page import OnPlatform, Page, PageAudience, html_page
 from audience_pipeline.audiences.page_counts import largest_overlaps, on_platforms
 from audience_pipeline.audiences.policy import flagged
 from audience_pipeline.audiences.sizes import history
 from audience_pipeline.audiences.suggestions import USEFUL_SIZE
-from audience_pipeline.defs.audiences import defined
 from audience_pipeline.defs.standing import STANDING, write_standing
 from audience_pipeline.defs.storage import table_path
 from audience_pipeline.ledger.database import Ledger
@@ -32,7 +31,12 @@ def page_path(settings: Settings, as_of: date) -> Path:
 
 
 def write_page(
-    settings: Settings, ledger: Ledger, as_of: date, found: pl.DataFrame, unusual: Mapping[str, str]
+    settings: Settings,
+    ledger: Ledger,
+    as_of: date,
+    definitions: Definitions,
+    found: pl.DataFrame,
+    unusual: Mapping[str, str],
 ) -> Path:
     """Write the page of a date whole, then rename it.
 
@@ -40,21 +44,28 @@ def write_page(
         settings: the workspace.
         ledger: knows what was delivered.
         as_of: the date; its memberships are there.
+        definitions: the audiences of the workspace.
         found: ``SIZES_SCHEMA`` of the date.
         unusual: audience to what is odd about its size.
     """
     path = page_path(settings, as_of)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(html_page(_page(settings, ledger, as_of, found, unusual)), encoding="utf-8")
+    partial.write_text(
+        html_page(_page(settings, ledger, as_of, definitions, found, unusual)), encoding="utf-8"
+    )
     partial.replace(path)
     return path
 
 
 def _page(
-    settings: Settings, ledger: Ledger, as_of: date, found: pl.DataFrame, unusual: Mapping[str, str]
+    settings: Settings,
+    ledger: Ledger,
+    as_of: date,
+    definitions: Definitions,
+    found: pl.DataFrame,
+    unusual: Mapping[str, str],
 ) -> Page:
-    definitions = defined(settings)
     day = as_of.isoformat()
     memberships = pl.read_parquet(
         table_path(settings.lake, "audience_memberships", day), columns=["audience", "size", "members"]

@@ -32,9 +32,9 @@ def read(*rows: Row, columns: tuple[str, ...] = ("tier", "Shoe Size")) -> dict[s
 
 def test_the_newest_statement_that_has_a_value_wins_per_field() -> None:
     found = read(
-        said('{"tier": "gold", "Shoe Size": "42"}', datetime(2026, 1, 1)),
+        said('{"tier": "gold", "shoe_size": "42"}', datetime(2026, 1, 1)),
         said('{"tier": "silver"}', datetime(2026, 2, 1)),
-        said('{"tier": " ", "Shoe Size": null}', datetime(2026, 3, 1)),
+        said('{"tier": " ", "shoe_size": null}', datetime(2026, 3, 1)),
         said('{"tier": "none"}', datetime(2026, 3, 16)),
     )
 
