@@ -11,6 +11,7 @@ from datetime import date
 from sqlglot import exp
 
 from audience_pipeline.audiences.fields import Field
+from audience_pipeline.audiences.gathered import gathered
 from audience_pipeline.audiences.words import nearest, odd_letters, shown
 
 MAX_NUMBER = 1e15
@@ -54,6 +55,7 @@ class Writer:
         self.called = called
         self.used: set[str] = set()
         self.problems: list[str] = []
+        self.terms = 1
         self._writers: Mapping[type[exp.Expression], Callable[..., _Value]] = {
             exp.And: self._connected,
             exp.Or: self._connected,
@@ -108,8 +110,13 @@ class Writer:
 
     def _connected(self, node: exp.Expression) -> _Value:
         word = " and " if isinstance(node, exp.And) else " or "
-        parts = [self._wanted(self.value(part), "boolean", word.strip()) for part in node.flatten()]
-        return _Value(f"({word.join(part.sql for part in parts)})", "boolean")
+        parts = [
+            self._wanted(self.value(part), "boolean", word.strip())
+            for part in gathered(list(node.flatten()), exp.NEQ if isinstance(node, exp.And) else exp.EQ)
+        ]
+        different = dict.fromkeys(part.sql for part in parts)
+        self.terms += len(different) - 1
+        return _Value(f"({word.join(different)})", "boolean")
 
     def _negated(self, node: exp.Expression) -> _Value:
         return _Value(f"(not {self._wanted(self.value(node.this), 'boolean', 'not').sql})", "boolean")

@@ -5,6 +5,7 @@ Scalars stay text, as written: no ``yes`` becomes true and no ``1:30`` becomes n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,9 +13,12 @@ import yaml
 
 from audience_pipeline.audiences.words import shown
 
-MAX_BYTES = 128 * 1024
+MAX_BYTES = 512 * 1024
 MAX_NODES = 10_000
 MAX_DEPTH = 40
+_INDENT = re.compile(r"[ \t]*")
+# The one written in C reads twenty files in the time in which the other reads one.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,12 +88,11 @@ def read_document(file: str, content: bytes) -> Node:
     try:
         return _Builder(file).document(text)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        what = (
-            "a tab is used for indentation"
-            if "'\\t'" in (error.problem or "")
-            else "indentation or a quote is wrong"
-        )
+        lines = text.split("\n")
+        line = min(error.problem_mark.line + 1, len(lines)) if error.problem_mark else 0
+        indent = _INDENT.match(lines[line - 1]) if line else None
+        tabbed = indent is not None and "\t" in indent[0]
+        what = "a tab is used for indentation" if tabbed else "indentation or a quote is wrong"
         raise _error(file, line, f"the file cannot be read as YAML: {what} here or just before") from None
     except yaml.YAMLError:
         raise _error(file, 0, "the file contains characters that YAML does not allow") from None
@@ -110,7 +113,7 @@ class _Builder:
 
     def document(self, text: str) -> Node:
         documents = 0
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=_LOADER):
             documents += isinstance(event, yaml.DocumentStartEvent)
             if documents > 1:
                 raise self.error(event, "a second document begins (---): one definition per file")
@@ -145,7 +148,7 @@ class _Builder:
                 else Items(tuple(children), _line(started))
             )
         elif isinstance(event, yaml.ScalarEvent):
-            plain_nothing = event.style is None and event.value in ("", "~", "null", "Null", "NULL")
+            plain_nothing = not event.style and event.value in ("", "~", "null", "Null", "NULL")
             self._add(Scalar(event.value, _line(event), plain_nothing or not event.value.strip()))
 
     def _add(self, node: Node) -> None:

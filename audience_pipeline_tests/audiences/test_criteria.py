@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audience_pipeline.audiences import gathered
 from audience_pipeline.audiences.criteria import CriterionError, compile_where
 from audience_pipeline.audiences.evaluation import EvaluationError, profile_table
 from audience_pipeline.audiences.fields import DTYPES, FIELDS
@@ -188,7 +189,9 @@ def test_what_is_accepted_can_be_computed(words: list[str]):
 @pytest.mark.parametrize(
     "text",
     [
-        " or ".join(["orders = 1"] * 10_000),
+        " or ".join(f"orders > {n}" for n in range(10_000)),
+        " and ".join(f"(orders <> {n} or returns > {n})" for n in range(5_000)),
+        " or ".join(["orders = 1"] * 40_000),
         "(" * 500 + "orders = 1" + ")" * 500,
         "not " * 500 + "has_email",
         "- " * 500 + "orders = 1",
@@ -211,6 +214,47 @@ def test_a_huge_condition_is_refused_with_a_reason(text: str):
 def test_a_large_but_sensible_condition_is_answered():
     assert matching(" or ".join(f"orders = {n}" for n in range(5, 1_000))) == "bc"
     assert matching(f"orders in ({', '.join(map(str, range(5, 9_000)))})") == "bc"
+
+
+def test_ten_thousand_values_joined_by_or_are_one_term():
+    assert matching(" or ".join(f"orders = {n}" for n in range(5, 10_005))) == "bc"
+    assert matching(" and ".join(f"orders <> {n}" for n in range(5, 10_005))) == "a"
+    assert matching(" or ".join(f"segment = 'it''s {n}'" for n in range(10_000)) + " or orders = 1") == "a"
+
+
+def test_a_mistake_among_ten_thousand_values_is_told_once():
+    values = " or ".join(f"churn_risk = '{risk}'" for risk in ["new"] * 5_000 + ["gone"] * 5_000)
+
+    assert problems(values) == ("churn_risk is never 'gone'; it is one of new, active, at_risk, lost",)
+
+
+TERMS = st.sampled_from(
+    [
+        *(
+            f"{field} {sign} {n}"
+            for field in ("orders", "ltv_quintile")
+            for sign in ("=", "<>")
+            for n in (1, 5)
+        ),
+        *(f"segment {sign} '{text}'" for sign in ("=", "<>") for text in ("Loyal", "100%", "it''s new")),
+        "first_order = '2026-01-01'",
+        '"orders" = 5',
+        "ORDERS = 10",
+        "orders is null",
+        "has_email = true",
+    ]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TERMS, min_size=1, max_size=10), st.sampled_from([" or ", " and "]), st.booleans())
+def test_gathering_values_changes_nobody(terms: list[str], word: str, negated: bool):
+    text = f"{'not ' if negated else ''}({word.join(terms)})"
+    as_written = matching(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gathered, "MANY", 1)
+        assert matching(text) == as_written
 
 
 def test_letters_that_only_look_latin_are_pointed_out():

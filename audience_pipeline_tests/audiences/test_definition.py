@@ -139,7 +139,7 @@ refresh: hourly
         ("[" * 5_000, "nested more than 40 deep"),
         ("a: " + "{a: " * 100 + "x" + "}" * 100, "nested more than 40 deep"),
         ("include: [" + "a, " * 20_000 + "]", "more than 10,000 values"),
-        ("# " + "x" * 200_000, "more than 131,072"),
+        ("# " + "x" * 600_000, "more than 524,288"),
         ("name: \x07\n", "characters that YAML does not allow"),
     ],
 )
