@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -53,6 +54,9 @@ def load_audience(
         if name in found.names:
             return found
     except DefinitionErrors:
+        names = [other for content in needed.values() for other in _names(content)]
+        if len(names) > len(set(names)):
+            raise
         # A file that only seemed to be needed may be the one with the mistake.
         here = [Path(file) for file, content in needed.items() if name.encode() in _names(content)]
         if here:
@@ -61,6 +65,16 @@ def load_audience(
     everything = load_definitions(folder, fields=fields, lists=lists, segments=segments)
     everything[name]
     return everything
+
+
+def digest(folder: Path) -> str:
+    """What tells whether a definition file of a folder has changed: SHA-256 over names and contents."""
+    made = hashlib.sha256()
+    for file, content in _contents(folder).items() if folder.is_dir() else ():
+        for part in (Path(file).name.encode(), content):
+            made.update(len(part).to_bytes(8))
+            made.update(part)
+    return made.hexdigest()
 
 
 def load_file(

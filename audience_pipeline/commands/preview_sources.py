@@ -15,10 +15,10 @@ import polars as pl
 
 from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.composition import COMPOSED_OF
-from audience_pipeline.audiences.definition import Definition, Definitions
+from audience_pipeline.audiences.definition import Definition, Definitions, load_definitions
 from audience_pipeline.audiences.errors import MembershipError
 from audience_pipeline.audiences.fields import FIELDS, Field
-from audience_pipeline.audiences.lookup import load_audience, load_file
+from audience_pipeline.audiences.lookup import digest, load_audience, load_file
 from audience_pipeline.audiences.match_rate import Delivered
 from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
@@ -33,7 +33,7 @@ from audience_pipeline.settings import Settings
 STALE_AFTER = 2
 """Days after which a date is said to be old."""
 MOST_OVERLAPS = 10
-PROFILE, STANDING = "customer_profile", "audience_standing"
+PROFILE, STANDING, SOUND = "customer_profile", "audience_standing", "sound_definitions"
 
 
 class NotThereError(Exception):
@@ -97,6 +97,7 @@ def seen(settings: Settings, name: str, as_of: date | None) -> Look:
         lists=_listed(settings, day, definitions),
         history=history,
         fields=fields,
+        salt=settings.config.audiences.holdout_salt,
     )
     overlaps, compared = _overlaps(settings, day, audience, standing, found.members)
     return Look(day, definitions[audience], found.preview, overlaps, compared, notes)
@@ -108,13 +109,21 @@ def _definitions(
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
         return load_file(path, settings.audiences, fields=fields, lists=lists)
+    if not _sound(settings):
+        # A mistake anywhere is told, as every command tells it.
+        load_definitions(settings.audiences, fields=fields, lists=lists)
     try:
         return name, load_audience(settings.audiences, name, fields=fields, lists=lists)
     except KeyError:
-        from audience_pipeline.audiences.definition import load_definitions
-
         there = load_definitions(settings.audiences, fields=fields, lists=lists).names
         raise UnknownAudienceError(f"no audience is called {name}; there are {', '.join(there)}") from None
+
+
+def _sound(settings: Settings) -> bool:
+    """Whether the newest refresh found the definitions, as they are now, without a mistake."""
+    found = sorted((settings.lake / STANDING).glob("????-??-??.parquet"))
+    said = pl.read_parquet_metadata(found[-1]).get(SOUND) if found else None
+    return said is not None and said == digest(settings.audiences)
 
 
 def _known(

@@ -1,23 +1,28 @@
 """Stores what a preview needs of everybody, so that it need not join a million people each time."""
 
-from pathlib import Path
-
 import polars as pl
 
 from audience_pipeline.audiences.composition import COMPOSED_OF
+from audience_pipeline.audiences.lookup import digest
 from audience_pipeline.audiences.reach import audience_standing
 from audience_pipeline.defs.storage import table_path, write_table
+from audience_pipeline.settings import Settings
 
 STANDING = "audience_standing"
+SOUND = "sound_definitions"
+"""Key in the metadata of the file: ``lookup.digest`` of the definitions."""
 
 
-def write_standing(lake: Path, as_of: str) -> None:
+def write_standing(settings: Settings, as_of: str) -> None:
     """Write where each customer stands with each platform, next to the profile of the date.
 
+    The file says besides which definitions were found sound: a preview need not check all of them again.
+
     Args:
-        lake: the folder of the tables.
+        settings: the workspace; its definitions have been loaded without a mistake.
         as_of: the date; its ``customer_profile``, ``identifiers`` and ``consent`` are there.
     """
+    lake = settings.lake
     profile = table_path(lake, "customer_profile", as_of)
     columns = pl.read_parquet_schema(profile)
     wanted = [name for name in ("customer_id", "customer_no", "person_key", *COMPOSED_OF) if name in columns]
@@ -26,4 +31,4 @@ def write_standing(lake: Path, as_of: str) -> None:
         pl.read_parquet(table_path(lake, "identifiers", as_of)),
         pl.read_parquet(table_path(lake, "consent", as_of)),
     )
-    write_table(table_path(lake, STANDING, as_of), table)
+    write_table(table_path(lake, STANDING, as_of), table, said={SOUND: digest(settings.audiences)})
