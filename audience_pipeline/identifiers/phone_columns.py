@@ -16,7 +16,7 @@ from audience_pipeline.identifiers import phone_plans, phones
 from audience_pipeline.identifiers.text import BLANKS
 
 _SAME_DIGIT = f"^(?:{'|'.join(f'{digit}+' for digit in range(10))})$"
-_FEW = 500
+_FEW = 2_000
 """Numbers of one plan for which its expressions are not worth compiling."""
 
 Bools = NDArray[np.bool_]
@@ -41,10 +41,10 @@ class _Plan:
     code: str
     general: _Shape
     kinds: tuple[_Shape, ...]
-    leading_digits: str | None
+    leading_digits: str
     trunk_prefix: str | None
-    trunk_prefix_parsing: str | None
-    dial_out: str | None
+    trunk_prefix_parsing: str
+    dial_out: str
 
     def matches(self, national: pl.Series) -> Bools:
         """Valid numbers of the region."""
@@ -62,6 +62,16 @@ class _Plan:
         """Whether a number begins with what is dialled before a national one."""
         return _begins(digits, self.trunk_prefix_parsing)
 
+    def without_trunk_prefix(self, digits: pl.Series) -> tuple[pl.Series, Bools]:
+        """The numbers without the prefix where that can be told for certain, and where that is."""
+        if not self.trunk_prefix or not self.trunk_prefix_parsing:
+            return digits, np.zeros(len(digits), dtype=np.bool_)
+        rest = digits.str.slice(len(self.trunk_prefix))
+        found = digits.str.extract(f"^({self.trunk_prefix_parsing})") == self.trunk_prefix
+        cut = found.fill_null(value=False).to_numpy() & self.general.fits(rest).to_numpy()
+        cut &= ~self.has_trunk_prefix(rest)
+        return pl.select(pl.when(pl.lit(pl.Series(cut))).then(rest).otherwise(digits)).to_series(), cut
+
 
 def e164(numbers: pl.DataFrame, few: int = _FEW) -> pl.DataFrame:
     """Numbers as ``+`` and digits, as ``phones.e164`` reads them one by one.
@@ -75,18 +85,23 @@ def e164(numbers: pl.DataFrame, few: int = _FEW) -> pl.DataFrame:
     """
     pairs = numbers.select("phone", "region").drop_nulls().unique()
     text = pairs["phone"].str.strip_chars(BLANKS)
-    plain = text.str.contains(f"^(?:{phone_plans.PLAIN})$") & ~text.str.contains(
-        phone_plans.TRUNK_IN_BRACKETS
-    )
+    plain = text.str.contains(f"^(?:{phone_plans.PLAIN})$")
     frame = pairs.with_columns(
         text.str.replace_all("[^0-9]+", "").alias("digits"),
         text.str.starts_with("+").alias("international"),
-    ).with_columns(plain.alias("plain"), pl.lit(None, pl.String).alias("e164"))
+        plain.alias("plain"),
+        pl.lit(None, pl.String).alias("e164"),
+    )
     parts = [frame.filter(~pl.col("plain"))]
     for (region, international), part in (
         frame.filter("plain").partition_by("region", "international", as_dict=True).items()
     ):
-        parts += _international(part, few) if international else [_national(part, str(region), few)]
+        if international:
+            parts += _international(part, few)
+        else:
+            dialled = pl.Series(_is_dialled(part["digits"], str(region)))
+            abroad = part.filter(dialled).with_columns(pl.col("digits").str.slice(2))
+            parts += [_national(part.filter(~dialled), str(region), few), *_international(abroad, few)]
     done = pl.concat(parts)
     open_ = done.filter(pl.col("e164").is_null())
     read = [
@@ -116,9 +131,9 @@ def _international(part: pl.DataFrame, few: int) -> list[pl.DataFrame]:
         plain = group.select(part.columns)
         plans = _plans(str(code)) if group.height >= few else ()
         if plans:
-            national = group["national"]
-            certain = ~plans[0].has_trunk_prefix(national) & _valid(plans, national)
-            plain = _filled(plain, str(code), national, certain)
+            national, cut = plans[0].without_trunk_prefix(group["national"])
+            certain = cut | ~plans[0].has_trunk_prefix(national)
+            plain = _filled(plain, str(code), national, certain & _valid(plans, national))
         done.append(plain)
     return done
 
@@ -127,19 +142,26 @@ def _national(part: pl.DataFrame, region: str, few: int) -> pl.DataFrame:
     plan = _plan(region) if part.height >= few else None
     if plan is None:
         return part
-    digits, trunk = part["digits"], plan.trunk_prefix or ""
+    digits = part["digits"]
     begins = digits.str.starts_with(plan.code).to_numpy()
-    prefixed = plan.has_trunk_prefix(digits)
-    bare = ~prefixed & ~begins
-    rest = digits.str.slice(len(trunk))
-    parsed = digits.str.extract(f"^({plan.trunk_prefix_parsing})") if trunk else digits
-    cut = prefixed & (parsed == trunk).fill_null(value=False).to_numpy() & (rest != "").to_numpy()
-    cut &= ~plan.has_trunk_prefix(rest) & plan.general.fits(rest).to_numpy()
-    if trunk != plan.code:
-        cut &= ~begins
-    national = pl.select(pl.when(pl.lit(pl.Series(cut))).then(rest).otherwise(digits)).to_series()
-    certain = (bare | cut) & ~_begins(digits, plan.dial_out)
+    national, cut = plan.without_trunk_prefix(digits)
+    certain = (cut | ~plan.has_trunk_prefix(digits)) & ~_begins(digits, plan.dial_out)
+    # A number that begins like the country's code could have lost its plus, unless that is the trunk prefix.
+    certain &= ~begins | (cut & (plan.trunk_prefix == plan.code))
     return _filled(part, plan.code, national, certain & _valid(_plans(plan.code), national))
+
+
+def _is_dialled(digits: pl.Series, region: str) -> Bools:
+    """Whether a number begins with 00 for abroad, and can be nothing else in the region."""
+    abroad = digits.str.contains("^00[1-9]").to_numpy()
+    plan = _plan(region)
+    if plan is None or not abroad.any():
+        return abroad
+    for_abroad = digits.str.extract(f"^({plan.dial_out})") if plan.dial_out else digits.clear(len(digits))
+    national = plan.has_trunk_prefix(digits) | plan.general.fits(digits).to_numpy()
+    exactly: Bools = (for_abroad == "00").fill_null(value=False).to_numpy()
+    certain: Bools = abroad & (exactly | (for_abroad.is_null().to_numpy() & ~national))
+    return certain
 
 
 def _filled(part: pl.DataFrame, code: str, national: pl.Series, certain: Bools) -> pl.DataFrame:
@@ -161,7 +183,7 @@ def _valid(plans: Sequence[_Plan], national: pl.Series) -> Bools:
         if not len(left):
             break
         part = national.gather(left)
-        if plan.leading_digits is None:
+        if not plan.leading_digits:
             decided = hits = plan.matches(part)
         else:
             decided = _begins(part, plan.leading_digits)
@@ -172,7 +194,7 @@ def _valid(plans: Sequence[_Plan], national: pl.Series) -> Bools:
     return found
 
 
-def _begins(text: pl.Series, pattern: str | None) -> Bools:
+def _begins(text: pl.Series, pattern: str) -> Bools:
     if not pattern:
         return np.zeros(len(text), dtype=np.bool_)
     return text.str.contains(f"^(?:{pattern})").to_numpy()
@@ -196,14 +218,19 @@ def _plan(region: str) -> _Plan | None:
         code=str(metadata.country_code),
         general=general,
         kinds=tuple(kind for kind in kinds if kind is not None),
-        leading_digits=metadata.leading_digits,
+        leading_digits=_ascii(metadata.leading_digits),
         trunk_prefix=metadata.national_prefix,
-        trunk_prefix_parsing=metadata.national_prefix_for_parsing,
-        dial_out=metadata.international_prefix,
+        trunk_prefix_parsing=_ascii(metadata.national_prefix_for_parsing),
+        dial_out=_ascii(metadata.international_prefix),
     )
 
 
 def _shape(description: Any) -> _Shape | None:
     if description is None or not description.national_number_pattern:
         return None
-    return _Shape(description.national_number_pattern, tuple(description.possible_length or ()))
+    return _Shape(_ascii(description.national_number_pattern), tuple(description.possible_length or ()))
+
+
+def _ascii(pattern: str | None) -> str:
+    """The same pattern of digits 0 to 9 alone: with those of every script it takes ten times as long."""
+    return (pattern or "").replace(r"\d", "[0-9]")

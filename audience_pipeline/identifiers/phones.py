@@ -102,5 +102,6 @@ def _parse(text: str, region: str | None) -> PhoneNumber | None:
 
 
 def _is_possible(number: PhoneNumber) -> bool:
+    # Some short numbers are valid and possible within their country alone.
     result = phonenumbers.is_possible_number_with_reason(number)
-    return bool(result == ValidationResult.IS_POSSIBLE)
+    return bool(result == ValidationResult.IS_POSSIBLE or phonenumbers.is_valid_number(number))
