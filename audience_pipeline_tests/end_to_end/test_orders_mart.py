@@ -8,16 +8,15 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
-import dagster as dg
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from audience_pipeline.customers.orders import ORDER_KEY, orders
-from audience_pipeline.definitions import build_definitions
 from audience_pipeline.defs.storage import write_table
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import LANDED, Kind
+from audience_pipeline_tests.end_to_end.marts import build_marts
 from audience_pipeline_tests.end_to_end.runs import Demo
 
 MINUTES = 24 * 60
@@ -91,18 +90,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, workspace_at: Callable[...
     # In three files, cut in the middle of days and orders.
     for number, start in enumerate(range(0, lines.height, 1_500)):
         write_table(folder / f"{number}.parquet", lines.slice(start, 1_500))
-    with dg.DagsterInstance.ephemeral() as instance:
-        result = (
-            build_definitions(settings)
-            .resolve_job_def("land_sources")
-            .execute_in_process(
-                instance=instance,
-                asset_selection=[
-                    dg.AssetKey(name)
-                    for name in ("stg_transactions", "stg_activity", "orders", "customer_activity")
-                ],
-            )
-        )
+    result = build_marts(settings)
     assert result.success
     assert all(check.passed for check in result.get_asset_check_evaluations())
     return settings.lake
