@@ -197,7 +197,7 @@ def _came_to(delivered: Sequence[Delivered]) -> tuple[Range, float]:
 def _how(capabilities: Capabilities, own: Sequence[Delivered], others: Sequence[Delivered]) -> str:
     begun = "from the identifiers that people have"
     if not own and not others:
-        return f"{begun}; nothing was delivered there yet: {capabilities.match.source}"
+        return f"{begun}; nothing was delivered there yet ({capabilities.match.source})"
     said = []
     if own:
         said.append(f"what this audience came to with {sum(one.people for one in own):,} people")

@@ -241,9 +241,9 @@ def _warning(expected: ExpectedMatches, capabilities: Capabilities) -> str:
     if expected.matches.expected >= USEFUL_SIZE:
         return ""
     floor, platform, range_ = capabilities.minimum_audience, capabilities.platform.value, expected.matches
-    said = (
-        f"{round(range_.expected):,} matches are expected ({round(range_.low):,} to {round(range_.high):,})"
-    )
+    number = round(range_.expected)
+    matches = "1 match is" if number == 1 else f"{number:,} matches are"
+    said = f"{matches} expected ({round(range_.low):,} to {round(range_.high):,})"
     least = f"{platform} needs {floor:,} to deliver ads"
     if range_.expected < floor == USEFUL_SIZE:
         return f"{said}; {least}"

@@ -147,6 +147,8 @@ def _composed(look: Look) -> Table:
     rows: list[tuple[str, ...]] = []
     last = ""
     for share in look.preview.composition:
+        if not share.members and share.field != "ltv_quintile":
+            continue
         rows.append(
             (
                 COMPOSED_OF[share.field] if share.field != last else "",

@@ -26,7 +26,8 @@ class MatchPrior:
     high: float
     """Between these lie most audiences that advertisers tell of."""
     rates: tuple[tuple[tuple[str, ...], float], ...]
-    """Columns of ``identifiers`` to the rate of people who have all of them; the first that fits counts."""
+    """Columns of ``identifiers`` to the rate of people who have all of them; the first that fits counts.
+    That more identifiers find more people is each platform's own advice; by how much is an assumption."""
     source: str
 
 
@@ -190,10 +191,6 @@ class CredentialError(TerminalPlatformError):
     """The token is missing, wrong or revoked: nothing more is sent to this platform."""
 
 
-_STEPS = (
-    "That more identifiers find more people is each platform's own advice; by how much is our assumption, "
-    "corrected by deliveries as they are seen"
-)
 META = Capabilities(
     platform=Platform.META,
     batch_rows=10_000,
@@ -210,7 +207,7 @@ META = Capabilities(
         low=0.30,
         high=0.80,
         rates=((("meta_email", "meta_phone"), 0.68), (("meta_email",), 0.60), (("meta_phone",), 0.50)),
-        source=f"promised 60 %; advertisers tell of 30 to 80 %, Meta publishes no rate. {_STEPS}",
+        source="promised 60 %; advertisers tell of 30 to 80 %, Meta publishes no rate",
     ),
     sources="Meta, Customer File Custom Audiences guide; smallest audience: practice, not documented",
 )
@@ -246,7 +243,7 @@ GOOGLE = Capabilities(
             (("google_phone",), 0.33),
             (("google_given_name", "google_family_name", "country", "postal_code"), 0.25),
         ),
-        source=f"promised 40 %; most advertisers tell of 29 to 62 %, Google states buckets only. {_STEPS}",
+        source="promised 40 %; most advertisers tell of 29 to 62 %, Google states buckets only",
     ),
     sources="Google, Data Manager API reference; smallest audience: Google Ads help, not documented",
     # Members go with adUserData and adPersonalization: both must be granted for them to be used.
@@ -268,7 +265,7 @@ TIKTOK = Capabilities(
         low=0.20,
         high=0.70,
         rates=((("tiktok_email", "meta_phone"), 0.56), (("meta_phone",), 0.50), (("tiktok_email",), 0.46)),
-        source=f"promised 50 %; TikTok publishes no rate, the range is wide for want of reports. {_STEPS}",
+        source="promised 50 %; TikTok publishes no rate, the range is wide for want of reports",
     ),
     sources="TikTok API for Business v1.3, custom audience by file",
 )
