@@ -6,6 +6,7 @@ that DuckDB sees is written anew from the checked tree.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -32,6 +33,7 @@ _TOKENS = frozenset({
     TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH,
 })  # fmt: skip
 _OPERATORS = frozenset({TokenType.PLUS, TokenType.DASH, TokenType.STAR, TokenType.SLASH})
+_TURNED = re.compile("[\u202a-\u202e\u2066-\u2069]")
 _DIALECT = Dialect.get_or_raise("duckdb")
 
 
@@ -87,6 +89,10 @@ def _parse(text: str) -> exp.Expression:
         raise CriterionError([f"the condition has {len(text):,} characters, more than {MAX_CHARACTERS:,}"])
     if "\x00" in text:
         raise CriterionError(["the condition contains a null character: remove it"])
+    if _TURNED.search(text):
+        raise CriterionError(
+            ["the condition holds invisible signs that turn the direction of text: type it again"]
+        )
     try:
         tokens = _DIALECT.tokenize(text)
         _limit(tokens)
