@@ -17,7 +17,7 @@ from audience_pipeline.audiences.activity import EVENTS
 from audience_pipeline.audiences.fields import DAYPARTS, WEEKDAYS, WINDOWS
 from audience_pipeline.customers.arrays import NONE, Floats, Ints, named, starts
 
-CUSTOMERS_AT_ONCE = 1_000_000
+CUSTOMERS_AT_ONCE = 500_000
 """Customers whose events are in memory together."""
 YEAR = WINDOWS[-1]
 
@@ -198,7 +198,7 @@ class _Events:
         ]
         orders_by_weekday = self._tally(buyer, self._weekday(self._age[orders]), _WEEK, times)
         views = (pl.col("kind") == _NUMBER["product_view"]) & (pl.col("age") < 90)
-        on_web = pl.lit(pl.Series(self._is_web)) & (pl.col("age") < YEAR)
+        on_web = pl.col("kind").is_in(np.flatnonzero(_WEB).tolist()) & (pl.col("age") < YEAR)
         return {
             "visit_daypart": _favourite(visits_by_part, DAYPARTS),
             "visit_weekday": _favourite(visits_by_weekday, WEEKDAYS),
@@ -216,13 +216,15 @@ class _Events:
 
     def _most_frequent(self, column: str, rows: pl.Expr) -> pl.Series:
         best = (
-            self._rows.filter(rows)
-            .drop_nulls(column)
+            self._rows.lazy()
+            .filter(rows & pl.col(column).is_not_null())
             .group_by("customer", column)
             .agg(pl.col("events").cast(pl.Int64).sum())
             .with_columns(pl.col(column).cast(pl.String))
             .sort("customer", pl.col("events") * -1, column)
             .unique("customer", keep="first", maintain_order=True)
+            .select("customer", column)
+            .collect(engine="streaming")
         )
         everybody = pl.DataFrame({"customer": np.arange(self._count, dtype=np.uint32)})
         return everybody.join(best, on="customer", how="left", maintain_order="left")[column]
