@@ -7,7 +7,7 @@ import pytest
 
 from audience_pipeline.audiences.definition import Definitions, load_definitions, read_definitions
 from audience_pipeline.audiences.eligibility import eligibility
-from audience_pipeline.audiences.membership import memberships
+from audience_pipeline.audiences.membership import memberships, selections
 from audience_pipeline.audiences.preview import preview
 from audience_pipeline.audiences.profile import PROFILE_SCHEMA
 from audience_pipeline.platforms.contract import CAPABILITIES, META, TIKTOK, Platform
@@ -109,10 +109,15 @@ def test_the_audiences_that_ship_select_whom_they_describe():
         name.alias("person_key"),
     )
 
-    found = memberships(profile, load_definitions(SHIPPED))
-    members = dict(found.group_by("audience").agg(pl.col("customer_id")).iter_rows())
+    definitions = load_definitions(SHIPPED, lists=("competitors", "employees"))
+    nobody = dict.fromkeys(definitions.lists, pl.Series([], dtype=pl.String))
+    wanted = ("at_risk_high_value", "high_predicted_ltv", "new_customers", "recent_converters")
+    found = {
+        one.audience.name: set(profile["customer_id"].filter(pl.Series(one.members)))
+        for one in selections(profile, definitions, wanted, lists=nobody)
+    }
 
-    assert {audience: set(customers) for audience, customers in members.items()} == {
+    assert found == {
         "high_predicted_ltv": {"top"},
         "at_risk_high_value": {"quiet"},
         "recent_converters": {"quiet but bought", "new", "new, all returned", "competitor"},
