@@ -15,7 +15,8 @@ def country_code(value: str) -> str | None:
     codes, names = _countries()
     if len(text) == 2:
         return names.get(text.lower()) or (text.upper() if text.upper() in codes else None)
-    return names.get(letters(text.casefold()))
+    name = letters(text.casefold())
+    return names.get(name) or names.get(name.removeprefix("the"))
 
 
 def iso2(value: str) -> str | None:

@@ -37,11 +37,8 @@ def _plain(frame: pl.DataFrame) -> pl.DataFrame:
     usable = ~placeholder & local.str.contains("[^.]")
     short = base.str.replace_all(".", "", literal=True)
     return (
-        frame.with_columns(
-            meta.str.extract("^([^@]*)@").alias("local"),
-            meta.str.extract("^([^@+]*)").alias("base"),
-            meta.str.extract("@(.*)$").alias("domain"),
-        )
+        frame.with_columns(meta.str.splitn("@", 2).struct.rename_fields(["local", "domain"]).struct.unnest())
+        .with_columns(local.str.splitn("+", 2).struct.field("field_0").alias("base"))
         .with_columns(
             pl.when(domain.is_in(sorted(emails.GMAIL)))
             .then(pl.when(short != "").then(short + "@" + domain))

@@ -10,11 +10,13 @@ from audience_pipeline.identifiers.text import clean, letters, looks_hashed, low
 
 _MALE = frozenset({
     "m", "male", "man", "boy", "gentleman", "guy", "mister", "mr", "sir", "herr", "mann", "männlich",
-    "homme", "masculin", "hombre", "uomo",
+    "homme", "masculin", "hombre", "uomo", "he", "him", "his", "men", "lad", "husband", "father", "son",
+    "brother", "maschio", "masculino", "mannelijk", "monsieur", "señor", "signor", "signore",
 })  # fmt: skip
 _FEMALE = frozenset({
     "f", "female", "woman", "girl", "lady", "gal", "madam", "miss", "mrs", "ms", "frau", "weiblich", "w",
-    "femme", "féminin", "mujer", "donna",
+    "femme", "féminin", "mujer", "donna", "she", "her", "hers", "women", "lass", "maam", "wife", "mother",
+    "daughter", "sister", "femmina", "femenino", "vrouw", "vrouwelijk", "madame", "señora", "signora",
 })  # fmt: skip
 _MONTHS = (
     "january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
