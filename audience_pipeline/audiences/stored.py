@@ -104,6 +104,11 @@ def stored(
     return table.sort("audience"), failed
 
 
+def distinct_members(table: pl.DataFrame) -> int:
+    """How many people are in at least one audience of a table of memberships."""
+    return len(BitMap.union(BitMap(), *map(BitMap.deserialize, table["members"])))
+
+
 def stored_sizes(path: Path) -> pl.DataFrame:
     """How many members each audience has, and how many of them are held out.
 
@@ -155,7 +160,8 @@ def differences(yesterday: Path, today: Path) -> pl.DataFrame:
     """
     columns = ["audience", "size", "digest", "numbering", "members"]
     before, after = _columns(yesterday, columns), _columns(today, columns)
-    _same_numbering(set(after["numbering"]), yesterday, before)
+    if after.height:
+        _same_numbering(set(after["numbering"]), yesterday, before)
     earlier = {row[0]: row for row in before.iter_rows()}
     changes = []
     for audience, size, digest, _, members in after.iter_rows():
@@ -195,7 +201,7 @@ def _columns(path: Path, columns: list[str], audience: str | None = None) -> pl.
 
 
 def _same_numbering(known: set[str], path: Path, table: pl.DataFrame) -> None:
-    if table.height and set(table["numbering"]) - known:
+    if set(table["numbering"]) - known:
         raise MembershipError(
             f"the memberships of {path.stem} were stored with customer numbers that do not exist any more "
             f"(customer_numbers.parquet was made anew): refresh {path.stem}"

@@ -12,7 +12,9 @@ from audience_pipeline.settings import Settings
 def gather(settings: Settings) -> dict[str, Any]:
     """Sources, model, quintiles, segments and audiences of the newest complete as-of date, JSON-safe."""
     from audience_pipeline.audiences.definition import load_definitions
+    from audience_pipeline.audiences.stored import stored_sizes
     from audience_pipeline.defs.storage import table_path
+    from audience_pipeline.defs.vocabulary import vocabulary
     from audience_pipeline.delivery.status import status
     from audience_pipeline.ledger import landings, refreshes
     from audience_pipeline.ledger.database import Ledger
@@ -52,13 +54,14 @@ def gather(settings: Settings) -> dict[str, Any]:
         report["segments"] = pl.read_parquet(cards).drop("segment_id").to_dicts()
     members = table_path(settings.lake, "audience_memberships", as_of.isoformat())
     if members.is_file():
-        sizes = (
-            pl.scan_parquet(members)
-            .group_by("audience")
-            .agg(pl.len().cast(pl.Int64).alias("members"), pl.col("holdout").sum().cast(pl.Int64))
-            .collect()
+        sizes = stored_sizes(members).select("audience", members="size", holdout="held_out")
+        defined = pl.DataFrame(
+            {
+                "audience": load_definitions(
+                    settings.audiences, **vocabulary(settings, with_segments=False)
+                ).names
+            }
         )
-        defined = pl.DataFrame({"audience": load_definitions(settings.audiences).names})
         report["audiences"] = (
             defined.join(sizes, on="audience", how="full", coalesce=True)
             .with_columns(pl.col("members", "holdout").fill_null(0))

@@ -1,15 +1,25 @@
 """Audience memberships as of a date."""
 
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 import dagster as dg
 import polars as pl
 
+from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.definition import Definitions, load_definitions
-from audience_pipeline.audiences.membership import memberships
+from audience_pipeline.audiences.evaluation import rules_of
+from audience_pipeline.audiences.membership import NotEvaluated, attempts
+from audience_pipeline.audiences.rules import Did, leaves
+from audience_pipeline.audiences.sizes import newest_before, sizes
+from audience_pipeline.audiences.stored import People, distinct_members, stored
+from audience_pipeline.customers.mapped import merged_activity
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.numbers import numbering_of
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.resources import LedgerResource
+from audience_pipeline.defs.standing import write_standing
 from audience_pipeline.defs.storage import (
     LANDING_SEQUENCE,
     landing_sequence,
@@ -17,8 +27,14 @@ from audience_pipeline.defs.storage import (
     table_path,
     write_table,
 )
+from audience_pipeline.defs.vocabulary import list_members, vocabulary
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.settings import Settings
+from audience_pipeline.sources.lists import list_names
+
+EMPTY, EVALUATED = "no_audience_is_empty", "every_audience_was_evaluated"
+MOST_NAMED = 20
+"""Audiences that the sentence of a check names."""
 
 
 def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.AssetsDefinition]:
@@ -27,53 +43,55 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
     @dg.asset(
         group_name="audiences",
         partitions_def=calendar.daily,
+        deps=["customer_profile", "customer_activity", "identities", "identifiers"],
         kinds={"duckdb", "parquet"},
         owners=["team:growth"],
         check_specs=[
             dg.AssetCheckSpec(
-                "no_audience_is_empty",
+                EMPTY,
                 asset="audience_memberships",
                 description="An audience without members usually means a condition that nobody can meet.",
-            )
+            ),
+            dg.AssetCheckSpec(
+                EVALUATED,
+                asset="audience_memberships",
+                description="Every condition of every audience could be answered. An audience of which one "
+                "could not has no members on this date, and deliveries leave it as it is.",
+            ),
         ],
     )
     def audience_memberships(
-        context: dg.AssetExecutionContext, customer_profile: pl.DataFrame, ledger: LedgerResource
+        context: dg.AssetExecutionContext, ledger: LedgerResource
     ) -> dg.MaterializeResult:
         """Who is in which audience on the as-of date, and who of them is held out so that lift can be
-        measured. One row per audience and customer.
+        measured. One row per audience: its members as a bitmap of customer numbers.
         """
         definitions = defined(settings)
-        members = memberships(customer_profile, definitions)
-        sizes = _sizes(members, definitions.names)
-        as_of = context.partition_key
-        seen = landing_sequence(settings.lake, as_of, "customer_profile")
-        path = table_path(settings.lake, "audience_memberships", as_of)
+        as_of = date.fromisoformat(context.partition_key)
+        seen = landing_sequence(settings.lake, context.partition_key, "customer_profile")
+        members, failed = evaluated(settings, definitions, as_of)
+        path = table_path(settings.lake, "audience_memberships", context.partition_key)
         # Written here and not by the I/O manager: the refresh is complete only once the table is there.
         write_table(path, members, seen)
-        details = {"run_id": context.run_id, "audiences": list(definitions.names)}
+        write_standing(settings, context.partition_key)
+        details = {
+            "run_id": context.run_id,
+            "audiences": members["audience"].to_list(),
+            "not_evaluated": {one.audience.name: one.reason for one in failed},
+        }
         with ledger.open() as opened:
-            refreshes.record(opened, date.fromisoformat(as_of), seen, details)
-        empty = sizes.filter(pl.col("members") == 0)["audience"].to_list()
+            refreshes.record(opened, as_of, seen, details)
+        found = sizes(path, newest_before(path.parent, as_of))
         return dg.MaterializeResult(
             metadata={
-                **table_metadata(settings.lake, path, as_of),
+                **table_metadata(settings.lake, path, context.partition_key),
                 LANDING_SEQUENCE: seen,
-                "audiences": len(definitions),
-                "members": members.height,
-                "people": members["customer_id"].n_unique(),
-                "sizes": small_table(sizes),
-                **{f"members_{row['audience']}": int(row["members"]) for row in sizes.to_dicts()},
+                "audiences": members.height,
+                "members": int(members["size"].sum()),
+                "people": distinct_members(members),
+                **_changes(found),
             },
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name="no_audience_is_empty",
-                    passed=not empty,
-                    severity=dg.AssetCheckSeverity.WARN,
-                    description=f"without members: {', '.join(empty)}" if empty else "all have members",
-                    metadata={"empty_audiences": len(empty)},
-                )
-            ],
+            check_results=[_emptiness(found), _completeness(failed)],
         )
 
     return [audience_memberships]
@@ -85,7 +103,7 @@ def defined(settings: Settings) -> Definitions:
     Raises:
         dg.Failure: there are none; an empty folder must not look like a wish to empty every audience.
     """
-    definitions = load_definitions(settings.audiences)
+    definitions = load_definitions(settings.audiences, **vocabulary(settings, with_segments=False))
     if not len(definitions):
         raise dg.Failure(
             f"{settings.audiences} defines no audience: check AUDIENCE_DEFINITIONS", allow_retries=False
@@ -93,11 +111,118 @@ def defined(settings: Settings) -> Definitions:
     return definitions
 
 
-def _sizes(members: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
-    found = members.group_by("audience").agg(pl.len().alias("members"), pl.col("holdout").sum())
-    return (
-        pl.DataFrame({"audience": names}, schema={"audience": pl.String})
-        .join(found, on="audience", how="left")
-        .with_columns(pl.col("members", "holdout").fill_null(0).cast(pl.Int64))
-        .sort("audience")
+def evaluated(
+    settings: Settings, definitions: Definitions, as_of: date
+) -> tuple[pl.DataFrame, Sequence[NotEvaluated]]:
+    """The memberships of a date (``stored.STORED_SCHEMA``), and the audiences that could not be evaluated.
+
+    Raises:
+        dg.Failure: the profile has the numbers of a numbering that does not exist any more.
+    """
+    profile = table_path(settings.lake, "customer_profile", as_of.isoformat())
+    people = pl.read_parquet(profile, columns=["customer_id", "person_key", "customer_no"])
+    numbering = numbering_of(settings.lake, people)
+    if numbering is None:
+        raise dg.Failure(
+            f"the profile of {as_of} has customer numbers that do not exist any more: materialise "
+            "customer_profile of that date again",
+            allow_retries=False,
+        )
+    return stored(
+        attempts(
+            profile,
+            definitions,
+            activity=activity_for(settings, definitions, people["customer_id"], as_of),
+            lists=lists_for(settings, definitions, people["customer_id"], as_of),
+            fields=vocabulary(settings, with_segments=False)["fields"],
+        ),
+        People.of(people),
+        numbering,
+        salt=settings.config.audiences.holdout_salt,
     )
+
+
+def activity_for(
+    settings: Settings, definitions: Definitions, customers: pl.Series, as_of: date
+) -> Activity | None:
+    """What the customers of a profile did, as far as definitions ask for it; None where they do not.
+
+    Args:
+        settings: the workspace.
+        definitions: what will be asked.
+        customers: the ``customer_id`` column of the profile of the date.
+        as_of: the date.
+    """
+    asked = [leaf for rule in rules_of(definitions) for leaf in leaves(rule) if isinstance(leaf, Did)]
+    if not asked:
+        return None
+    windows = [did.within_days for did in asked]
+    return Activity.of(
+        merged_activity(
+            pl.scan_parquet(table_path(settings.lake, "customer_activity")),
+            pl.scan_parquet(table_path(settings.lake, "identities", as_of.isoformat())),
+        ),
+        customers,
+        as_of,
+        events=sorted({did.event for did in asked}),
+        within_days=None if None in windows else max(days for days in windows if days is not None),
+    )
+
+
+def lists_for(
+    settings: Settings, definitions: Definitions, customers: pl.Series, as_of: date
+) -> Mapping[str, pl.Series]:
+    """The customers whom the uploaded lists name that definitions ask for.
+
+    A list that a suppression rule waits for names nobody. One that has gone is missing.
+    """
+    waiting = frozenset().union(*(rule.waits_for for rule in definitions.suppressions))
+    nobody = {name: customers.clear() for name in waiting}
+    there = definitions.lists & set(list_names(settings.lake))
+    if not there:
+        return nobody
+    tables = (table_path(settings.lake, name, as_of.isoformat()) for name in ("identifiers", "identities"))
+    identifiers, identities = (pl.read_parquet(table) for table in tables)
+    found = list_members(settings, there, identifiers=identifiers, identities=identities, customers=customers)
+    return nobody | found
+
+
+def _changes(found: pl.DataFrame) -> Mapping[str, Any]:
+    """Sizes, and who came and went since the newest earlier date."""
+    table = found.select("audience", "size", "held_out", "added", "removed")
+    known = found.filter(pl.col("before").is_not_null())
+    return {
+        "sizes": small_table(table),
+        "held_out": int(found["held_out"].sum()),
+        **({"compared_with": str(known["before"][0])} if known.height else {}),
+        "added": int(known["added"].sum()),
+        "removed": int(known["removed"].sum()),
+    }
+
+
+def _emptiness(found: pl.DataFrame) -> dg.AssetCheckResult:
+    empty = found.filter(pl.col("size") == 0)["audience"].to_list()
+    return dg.AssetCheckResult(
+        check_name=EMPTY,
+        passed=not empty,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"without members: {_named(empty)}" if empty else "all have members",
+        metadata={"empty_audiences": len(empty)},
+    )
+
+
+def _completeness(failed: Sequence[NotEvaluated]) -> dg.AssetCheckResult:
+    said = [f"{one.audience.name}: {one.reason}" for one in failed[:MOST_NAMED]]
+    said += [f"and {len(failed) - MOST_NAMED} more"] if len(failed) > MOST_NAMED else []
+    return dg.AssetCheckResult(
+        check_name=EVALUATED,
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR,
+        description=" | ".join(said) or "every audience was evaluated",
+        metadata={"not_evaluated": len(failed)},
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,5 +1,7 @@
 """Each platform made equal to the newest memberships: one looping asset per platform."""
 
+from collections.abc import Mapping
+
 import dagster as dg
 import polars as pl
 
@@ -72,11 +74,11 @@ def _platform_definitions(settings: Settings, platform: Platform) -> dg.Definiti
                 note_consent_sent(settings.lake, platform.value, newest_landing(opened))
             return _nothing_sent(str(error))
         with ledger.open() as opened:
-            reports, later = deliver(settings, opened, client, config)
+            reports, unknown = deliver(settings, opened, client, config)
         if not config.dry_run:
             _record_history(context, history.key, reports)
         _raise_unfinished(reports)
-        return _result(reports, later)
+        return _result(reports, unknown)
 
     return dg.Definitions(
         assets=[history, audience_sync],
@@ -133,7 +135,7 @@ def _raise_unfinished(reports: list[DeliveryReport]) -> None:
         )
 
 
-def _result(reports: list[DeliveryReport], later: list[str]) -> dg.MaterializeResult:
+def _result(reports: list[DeliveryReport], unknown: Mapping[str, str]) -> dg.MaterializeResult:
     sentences = [
         f"{report.key.audience}: {' '.join(report.sentences)}" for report in reports if not report.ok
     ]
@@ -162,9 +164,11 @@ def _result(reports: list[DeliveryReport], later: list[str]) -> dg.MaterializeRe
     }
     if reports:
         metadata["by_audience"] = small_table(rows)
-    if later:
-        sentences.append(f"{', '.join(later)}: defined after the newest refresh; run daily_refresh first")
-        metadata["not_evaluated"] = dg.MetadataValue.json(later)
+    if unknown:
+        sentences += [
+            f"{audience} could not be brought up to date: {why}" for audience, why in unknown.items()
+        ]
+        metadata["not_evaluated"] = dg.MetadataValue.json(dict(unknown))
     return dg.MaterializeResult(
         metadata=metadata,
         check_results=[

@@ -39,6 +39,21 @@ def customer_numbers(lake: Path, person_keys: pl.Series) -> pl.DataFrame:
     return known.join(wanted, on="person_key", how="semi", maintain_order="left")
 
 
+def numbering_of(lake: Path, people: pl.DataFrame) -> str | None:
+    """Which numbering the numbers of people belong to; None where they are not those of the workspace.
+
+    Args:
+        lake: the folder of the tables.
+        people: ``person_key, customer_no``.
+    """
+    path = lake / FILE
+    if not path.is_file():
+        return None
+    known = pl.scan_parquet(path)
+    same = people.lazy().join(known, on=["person_key", "customer_no"], how="semi").select(pl.len())
+    return numbering(lake) if same.collect().item() == people.height else None
+
+
 def numbering(lake: Path) -> str:
     """Which numbering the workspace has; empty before the first number.
 

@@ -7,19 +7,25 @@ import polars as pl
 
 from audience_pipeline.audiences.definition import Definition
 from audience_pipeline.audiences.eligibility import eligibility, opted_out
+from audience_pipeline.audiences.errors import MembershipError
+from audience_pipeline.audiences.stored import read_members
 from audience_pipeline.defs.audiences import defined
 from audience_pipeline.defs.consent import decided
 from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
+from audience_pipeline.defs.numbers import numbering
 from audience_pipeline.defs.storage import table_path
-from audience_pipeline.delivery.recipients import Wanted, members_for
+from audience_pipeline.delivery.recipients import Recipient, Wanted, members_for
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.delivery.run import sync
 from audience_pipeline.ledger import deliveries, refreshes
 from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.ledger.records import AudienceKey, DeliveryState, MemberState
 from audience_pipeline.ledger.refreshes import Refresh
-from audience_pipeline.platforms.contract import CAPABILITIES, AudienceClient, Platform
+from audience_pipeline.platforms.contract import CAPABILITIES, AudienceClient, Member, Platform
 from audience_pipeline.settings import Settings
+
+DEFINED_LATER = "it was defined after the newest refresh; run daily_refresh first"
 
 
 class SyncConfig(dg.Config):
@@ -51,14 +57,15 @@ def newest_refresh(settings: Settings, ledger: Ledger) -> Refresh:
 
 def deliver(
     settings: Settings, ledger: Ledger, client: AudienceClient, config: SyncConfig
-) -> tuple[list[DeliveryReport], list[str]]:
+) -> tuple[list[DeliveryReport], dict[str, str]]:
     """Sync each audience of one platform with the newest memberships.
 
     Consent is decided with every statement that has landed by now, not only with those of the as-of date.
 
     Returns:
-        The reports, and the names of audiences that were defined after the newest refresh: nobody knows yet
-        who is in them, so they are left alone.
+        The reports, and audiences that the newest refresh did not evaluate, with the reason. Nobody knows who
+        is in them: those that were delivered before keep the people whom they have, as far as these may
+        still be sent; the others are left alone.
     """
     refresh = newest_refresh(settings, ledger)
     platform = client.capabilities.platform
@@ -66,27 +73,38 @@ def deliver(
     log_statements(settings, ledger)
     sending = _Sending.gather(settings, ledger, refresh, platform)
     evaluated = set(refresh.details.get("audiences", ()))
-    chosen = _audiences(settings, platform, config)
-    later = [audience.name for audience in chosen if audience.name not in evaluated]
+    reasons = refresh.details.get("not_evaluated", {})
+    unknown: dict[str, str] = {}
     reports: list[DeliveryReport] = []
-    for audience in chosen:
+    for audience in _audiences(settings, platform, config):
+        description = " ".join(audience.description.split())
+        wanted: Wanted | None
         if audience.name in evaluated:
-            description = " ".join(audience.description.split())
-            reports.append(
-                sending.sync(
-                    ledger, client, config, audience.name, sending.wanted(audience.name), description
-                )
-            )
-        if reports and reports[-1].platform_stopped:
-            return reports, later
+            wanted = sending.wanted(audience.name)
+        else:
+            unknown[audience.name] = reasons.get(audience.name, DEFINED_LATER)
+            wanted = sending.kept(ledger, AudienceKey(platform, client.account, audience.name))
+        if wanted is None:
+            continue
+        reports.append(sending.sync(ledger, client, config, audience.name, wanted, description))
+        if reports[-1].platform_stopped:
+            return reports, unknown
     if config.audiences is None:
         reports += [
             sending.sync(ledger, client, config, name, {}, "", retired=True)
             for name in _retired(settings, ledger, client)
         ]
-        if not config.dry_run and all(report.ok for report in reports):
+        if not config.dry_run and all(_follows_consent(report) for report in reports):
             note_consent_sent(settings.lake, platform.value, statements)
-    return reports, later
+    return reports, unknown
+
+
+def _follows_consent(report: DeliveryReport) -> bool:
+    """Whether nobody without consent is left. A held audience has let them go, and waits for an answer."""
+    if report.state is not DeliveryState.HELD:
+        return report.ok
+    asked = 0 if report.plan is None else len(report.plan.removals)
+    return report.rejected == 0 and report.removed >= asked
 
 
 class _Sending:
@@ -97,12 +115,13 @@ class _Sending:
         settings: Settings,
         as_of: date,
         platform: Platform,
-        members: pl.DataFrame,
+        customers: pl.DataFrame,
         identifiers: pl.DataFrame,
         consent: pl.DataFrame,
     ) -> None:
         self._settings, self._as_of, self._platform = settings, as_of, platform
-        self._members, self._identifiers, self._consent = members, identifiers, consent
+        self._customers, self._identifiers, self._consent = customers, identifiers, consent
+        self._memberships = table_path(settings.lake, "audience_memberships", as_of.isoformat())
         refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
         sharing = opted_out(identifiers, consent, CAPABILITIES[platform])
         self._no_consent = frozenset(refused["customer_id"]) | frozenset(sharing)
@@ -110,23 +129,50 @@ class _Sending:
     @classmethod
     def gather(cls, settings: Settings, ledger: Ledger, refresh: Refresh, platform: Platform) -> "_Sending":
         day = refresh.as_of.isoformat()
-        members = pl.read_parquet(table_path(settings.lake, "audience_memberships", day))
+        profile = table_path(settings.lake, "customer_profile", day)
+        customers = pl.read_parquet(profile, columns=["customer_id", "customer_no"])
         people = table_path(settings.lake, "identities", day)
         # Clocks differ: whatever has landed counts, also what is dated tomorrow.
         consent = decided(
             settings,
             ledger,
             date.max,
-            members.lazy().select("customer_id").unique(),
+            customers.lazy().select("customer_id"),
             pl.scan_parquet(people) if people.is_file() else None,
         ).collect()
         identifiers = pl.read_parquet(table_path(settings.lake, "identifiers", day))
-        return cls(settings, refresh.as_of, platform, members, identifiers, consent)
+        return cls(settings, refresh.as_of, platform, customers, identifiers, consent)
 
     def wanted(self, audience: str) -> Wanted:
-        members = self._members.filter(pl.col("audience") == audience)
+        """Whom an audience should hold.
+
+        Raises:
+            dg.Failure: the stored memberships cannot be read.
+        """
+        try:
+            members = read_members(
+                self._memberships, audience, self._customers, numbering=numbering(self._settings.lake)
+            )
+        except MembershipError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
         who = eligibility(members, self._identifiers, self._consent, CAPABILITIES[self._platform])
         return members_for(self._platform, who.filter("eligible")["customer_id"], self._identifiers)
+
+    def kept(self, ledger: Ledger, key: AudienceKey) -> Wanted | None:
+        """Whom an audience holds already, of those who may still be sent; None where it was never sent."""
+        with ledger.reading() as connection:
+            delivered = deliveries.members(connection, key)
+        if not delivered:
+            return None
+        may_be_sent = pl.col(f"advertising_{self._platform.value}")
+        allowed = frozenset(self._consent.filter(may_be_sent)["customer_id"]) - self._no_consent
+        return {
+            person.customer_id: Recipient(
+                Member(person.customer_id, dict(person.identifiers)), person.fingerprint
+            )
+            for person in delivered
+            if person.state is not MemberState.REMOVING and person.customer_id in allowed
+        }
 
     def sync(
         self,

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 
 import polars as pl
 import pytest
+from pyroaring import BitMap
 
 from audience_pipeline.sandbox.server import running
 from audience_pipeline_tests.end_to_end.recomputed import PLATFORMS, Input
@@ -68,7 +69,17 @@ def given(demo: Demo) -> Input:
 
 @pytest.fixture(scope="module")
 def memberships(demo: Demo) -> pl.DataFrame:
-    return pl.read_parquet(demo.place.table("audience_memberships", demo.as_of))
+    """Read without the pipeline: bitmaps of numbers, and the customers whose numbers they are."""
+    people = pl.read_parquet(demo.place.table("customer_profile", demo.as_of))
+    customer = dict(people.select("customer_no", "customer_id").iter_rows())
+    stored = pl.read_parquet(demo.place.table("audience_memberships", demo.as_of))
+    rows = [
+        {"audience": row["audience"], "customer_id": customer[number], "holdout": number in held_out}
+        for row in stored.to_dicts()
+        for held_out in [BitMap.deserialize(row["holdout"])]
+        for number in BitMap.deserialize(row["members"])
+    ]
+    return pl.DataFrame(rows)
 
 
 def test_every_audience_is_on_every_platform_once(held: Held) -> None:
