@@ -206,7 +206,8 @@ def _compute(settings: Settings, as_of: date, clock: Clock) -> None:
         _train(settings, month, step)
     with clock.stage(f"customers as of {as_of}") as step:
         known = ["identifiers", "consent", "order_attribution", *PER_CUSTOMER]
-        everything = [*known, "customer_profile", "audience_memberships", "ltv_reasons", "ltv_cohorts"]
+        audiences = ["customer_profile", "audience_memberships", "audience_sizes"]
+        everything = [*known, *audiences, "ltv_reasons", "ltv_cohorts"]
         _refresh(settings, as_of, step, everything)
 
 
