@@ -19,6 +19,7 @@ COMMANDS = {
     "audiences": "audiences.app",
     "customers": "customers.app",
     "ltv": "ltv.app",
+    "privacy": "privacy.app",
     "profile": "profile.app",
     "sandbox": "sandboxes.sandbox",
     "ui": "ui.ui",

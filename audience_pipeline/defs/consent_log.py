@@ -12,11 +12,7 @@ from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.landings import Landing
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import LANDED, Kind
-
-COMMAND_LINE = "command line"
-"""Source of statements that came by a command."""
-REQUEST_FILE = "request"
-"""What landings of requests are called."""
+from audience_pipeline.sources.requests import FILE_NAME
 
 
 def log_folder(settings: Settings) -> Path:
@@ -56,6 +52,19 @@ def log_statements(settings: Settings, ledger: Ledger) -> int:
     return added
 
 
+def newest_statement(ledger: Ledger) -> int:
+    """Sequence of the newest landing of statements, or of visits with new signals; 0 before the first."""
+    signals = {one.reference for one in consent_log.heads(ledger) if one.origin == SIGNALS and one.entries}
+    return max(
+        (
+            landing.sequence
+            for landing in landings.committed(ledger)
+            if landing.kind == Kind.CONSENT or _reference(landing) in signals
+        ),
+        default=0,
+    )
+
+
 def _reference(landing: Landing) -> str:
     return f"{landing.kind}-{landing.landing_id}"
 
@@ -63,7 +72,7 @@ def _reference(landing: Landing) -> str:
 def _origin(landing: Landing) -> str:
     if landing.kind == Kind.WEB:
         return SIGNALS
-    return REQUEST if landing.file_name.startswith(REQUEST_FILE) else STATEMENTS
+    return REQUEST if landing.file_name == FILE_NAME else STATEMENTS
 
 
 def _stated(settings: Settings, ledger: Ledger, landing: Landing, path: Path) -> pl.DataFrame:

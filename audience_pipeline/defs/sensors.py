@@ -9,9 +9,10 @@ from pathlib import Path
 import dagster as dg
 
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.consent_log import newest_statement
 from audience_pipeline.defs.jobs import daily_refresh, delivery, land_sources, opt_outs
 from audience_pipeline.defs.lake import consent_sent
-from audience_pipeline.ledger import landings, refreshes
+from audience_pipeline.ledger import refreshes
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
@@ -112,12 +113,12 @@ def _new(context: dg.SensorEvaluationContext, files: list[Path]) -> dg.RunReques
 
 
 def _owed(settings: Settings) -> int | None:
-    """The newest landing of consent that some platform's audiences do not follow yet; None if all do."""
+    """The newest landing of statements or signals that some platform does not follow yet; None if all do."""
     ledger = Ledger.open(settings.ledger_url)
     try:
         if not refreshes.completed(ledger):
             return None
-        newest = max((one.sequence for one in landings.committed(ledger, Kind.CONSENT)), default=0)
+        newest = newest_statement(ledger)
     finally:
         ledger.close()
     sent = consent_sent(settings.lake)
