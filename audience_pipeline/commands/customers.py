@@ -87,8 +87,10 @@ def merges(as_of: AsOf = None, directory: DirOption = None, as_json: JsonOption 
         return
     out.print(
         f"As of {day}: {number(found['customers'])} customers under {number(found['source_ids'])} ids, "
-        f"{number(found['browsers'])} of them browsers; {number(found['merged_people'])} customers have "
-        "several ids, browsers not counted"
+        f"{number(found['browsers'])} of them browsers; customers with several ids, browsers not counted: "
+        f"{number(found['merged_people'])}",
+        highlight=False,
+        soft_wrap=True,
     )
     columns = {"kind": "left", "decision": "left", "reason": "left", "links": "right"}
     rows = [(row["kind"], row["decision"], row["reason"], number(row["links"])) for row in found["links"]]
