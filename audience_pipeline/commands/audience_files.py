@@ -165,7 +165,7 @@ def upload(
     """Upload a list of people, to be named in audiences and suppression rules by in and not_in.
 
     Customer ids, e-mail addresses, phone numbers and device ids may stand side by side. Only hashes are kept.
-    Ten to fifteen digits alone can be a phone number or an id: they stand for both where no column says which.
+    Ten to fifteen digits alone may be a phone number or an id: they stand for both, unless a column says.
 
     Example: audience-pipeline audiences upload fair_visitors visitors.csv --column email=Mail
     """
