@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -17,16 +17,14 @@ from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.composition import COMPOSED_OF
 from audience_pipeline.audiences.definition import Definition, Definitions, load_definitions
 from audience_pipeline.audiences.errors import MembershipError
+from audience_pipeline.audiences.evaluation import rules_of
 from audience_pipeline.audiences.fields import FIELDS, Field
 from audience_pipeline.audiences.lookup import digest, load_audience, load_file
 from audience_pipeline.audiences.match_rate import Delivered
 from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
-from audience_pipeline.audiences.rules import Did, leaves
+from audience_pipeline.audiences.rules import Did, InSegment, fields_of, leaves
 from audience_pipeline.audiences.widening import looser_numbers
-from audience_pipeline.ledger import refreshes
-from audience_pipeline.ledger.database import Ledger
-from audience_pipeline.ledger.match_rates import known_rates
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
 
@@ -85,22 +83,50 @@ def seen(settings: Settings, name: str, as_of: date | None) -> Look:
     lists = {path.stem for path in (settings.lake / "lists").glob("*.parquet")}
     fields = _fields(settings)
     audience, definitions = _definitions(settings, name, fields, lists)
-    day, history, notes = _known(settings, as_of)
-    profile = _table(settings, PROFILE, day)
-    standing = _standing(settings, day)
+    with ThreadPoolExecutor(1) as reader:
+        # The tables of the date that is probably meant are read while the ledger is opened.
+        likely = as_of or _newest_stored(settings)
+        ahead = reader.submit(_tables, settings, likely, definitions) if likely else None
+        day, history, notes = _known(settings, as_of)
+        tables = ahead.result() if ahead and likely == day else _tables(settings, day, definitions)
     found = look(
         audience,
         definitions,
-        profile=pl.scan_parquet(profile),
-        standing=standing,
-        activity=_activity(settings, day, definitions, profile),
+        profile=tables.profile,
+        standing=tables.standing,
+        activity=_activity(settings, day, definitions),
         lists=_listed(settings, day, definitions),
         history=history,
         fields=fields,
         salt=settings.config.audiences.holdout_salt,
     )
-    overlaps, compared = _overlaps(settings, day, audience, standing, found.members)
+    overlaps, compared = _overlaps(settings, day, audience, tables.standing, found.members)
     return Look(day, definitions[audience], found.preview, overlaps, compared, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    profile: pl.DataFrame
+    """What the rules read of it."""
+    standing: pl.DataFrame
+
+
+def _tables(settings: Settings, day: date, definitions: Definitions) -> _Tables:
+    path = _table(settings, PROFILE, day)
+    standing = _standing(settings, day)
+    wanted = frozenset().union(*(fields_of(rule) for rule in rules_of(definitions)))
+    if any(isinstance(condition, InSegment) for condition in _conditions(definitions)):
+        wanted |= {"segment"}
+    if definitions.lists or not wanted:
+        wanted |= {"customer_id"}
+    table = pl.scan_parquet(path)
+    columns = table.collect_schema()
+    return _Tables(table.select(name for name in columns if name in wanted).collect(), standing)
+
+
+def _newest_stored(settings: Settings) -> date | None:
+    stored = sorted(path.stem for path in (settings.lake / STANDING).glob("????-??-??.parquet"))
+    return date.fromisoformat(stored[-1]) if stored else None
 
 
 def _definitions(
@@ -130,7 +156,11 @@ def _known(
     settings: Settings, as_of: date | None
 ) -> tuple[date, Mapping[Platform, Sequence[Delivered]], tuple[str, ...]]:
     """The date to look at, what the ledger knows of earlier deliveries, and what to say about the date."""
-    with _ledger(settings) as ledger:
+    from audience_pipeline.ledger import refreshes
+    from audience_pipeline.ledger.database import Ledger
+    from audience_pipeline.ledger.match_rates import known_rates
+
+    with Ledger.open(settings.ledger_url) as ledger:
         complete = [refresh.as_of for refresh in refreshes.completed(ledger)]
         if as_of is None and not complete:
             raise NotThereError("no as-of date is complete yet: run audience-pipeline refresh")
@@ -142,12 +172,6 @@ def _known(
                 one = Delivered(rate.audience, rate.people, rate.low, rate.high)
                 history[Platform(rate.platform)].append(one)
     return day, history, notes
-
-
-@contextmanager
-def _ledger(settings: Settings) -> Iterator[Ledger]:
-    with Ledger.open(settings.ledger_url) as ledger:
-        yield ledger
 
 
 def _notes(settings: Settings, day: date, complete: Sequence[date], stale: Sequence[date]) -> tuple[str, ...]:
@@ -219,7 +243,7 @@ def _listed(settings: Settings, day: date, definitions: Definitions) -> Mapping[
     )
 
 
-def _activity(settings: Settings, day: date, definitions: Definitions, profile: Path) -> Activity | None:
+def _activity(settings: Settings, day: date, definitions: Definitions) -> Activity | None:
     dids = [leaf for leaf in _conditions(definitions) if isinstance(leaf, Did)]
     if not dids:
         return None
@@ -232,7 +256,7 @@ def _activity(settings: Settings, day: date, definitions: Definitions, profile: 
     people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
     if people.is_file():
         activity = merged_activity(activity, pl.scan_parquet(people))
-    customers = pl.read_parquet(profile, columns=["customer_id"])["customer_id"]
+    customers = pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"]
     return Activity.of(
         activity, customers, day, events={did.event for did in dids}, within_days=furthest(dids)
     )
@@ -249,12 +273,8 @@ def furthest(dids: Sequence[Did]) -> int | None:
 
 
 def _conditions(definitions: Definitions) -> Iterator[object]:
-    for audience in definitions:
-        yield from leaves(audience.include)
-        if audience.exclude is not None:
-            yield from leaves(audience.exclude)
-    for rule in definitions.suppressions:
-        yield from leaves(rule.include)
+    for rule in rules_of(definitions):
+        yield from leaves(rule)
 
 
 def _overlaps(
