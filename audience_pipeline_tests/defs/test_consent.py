@@ -1,0 +1,142 @@
+"""What has landed reaches the log and the decision, whatever was killed in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import polars as pl
+import pytest
+
+from audience_pipeline.customers.consent import CONSENT_NEEDED, ConsentPolicy
+from audience_pipeline.defs.consent import consent_policy, decided
+from audience_pipeline.defs.consent_log import log_folder, log_statements, newest_statement, unlogged
+from audience_pipeline.defs.sending import _follows_consent
+from audience_pipeline.delivery.plan import Plan
+from audience_pipeline.delivery.report import DeliveryReport
+from audience_pipeline.ledger import Ledger, consent_log
+from audience_pipeline.ledger.consent_verify import verify
+from audience_pipeline.ledger.records import AudienceKey, DeliveryState
+from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.sections import Config, Consent
+from audience_pipeline.settings import Settings
+from audience_pipeline.sources.contract import Kind
+from audience_pipeline.sources.landing import land
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    with Ledger.open(settings.ledger_url) as opened:
+        yield opened
+
+
+def landed(settings: Settings, ledger: Ledger, kind: Kind, text: str) -> None:
+    path = settings.home / f"{kind.value}.csv"
+    path.write_text(text)
+    land(kind, path, lake=settings.lake, ledger=ledger)
+
+
+STATEMENTS = "event_at,status,customer_id\n2026-01-01,granted,a\n2026-01-02,denied,b\n"
+VISITS = "event_at,event,customer_id,gpc\n2026-01-05T10:00:00Z,page_view,c,true\n"
+QUIET = "event_at,event,customer_id,gpc\n2026-01-06T10:00:00Z,page_view,c,true\n"
+
+
+def test_the_settings_of_a_workspace_make_its_policy(settings: Settings) -> None:
+    assert consent_policy(settings) == ConsentPolicy()
+    said = Consent(needed_in=("BR",), signals_count_in=("US", "CA"), advertising_covers_personalisation=True)
+    other = settings.model_copy(update={"config": Config(consent=said)})
+
+    policy = consent_policy(other)
+
+    assert (policy.consent_needed, policy.signal_countries) == ({"BR"}, {"US", "CA"})
+    assert policy.advertising_covers_personalisation
+    assert {"DE", "GB", "CH"} <= CONSENT_NEEDED
+
+
+def test_what_landed_without_being_logged_is_caught_up_with_in_order(
+    settings: Settings, ledger: Ledger
+) -> None:
+    landed(settings, ledger, Kind.WEB, VISITS)
+    landed(settings, ledger, Kind.CONSENT, STATEMENTS)
+    assert [landing.kind for landing in unlogged(ledger)] == ["web", "consent"]
+
+    assert log_statements(settings, ledger) == 3
+    assert log_statements(settings, ledger) == 0
+
+    assert unlogged(ledger) == []
+    assert [head.origin for head in consent_log.heads(ledger)] == ["signals", "statements"]
+    assert verify(consent_log.heads(ledger), log_folder(settings)).intact
+
+
+def test_a_segment_that_a_killed_process_left_does_not_hide_its_signals(
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    landed(settings, ledger, Kind.WEB, VISITS)
+
+    def killed(_table: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(consent_log, "insert", killed)
+        with pytest.raises(KeyboardInterrupt):
+            log_statements(settings, ledger)
+    assert len(list(log_folder(settings).glob("*.parquet"))) == 1
+
+    assert log_statements(settings, ledger) == 1
+
+
+def test_a_signal_that_is_sent_again_is_no_news_for_the_platforms(settings: Settings, ledger: Ledger) -> None:
+    assert newest_statement(ledger) == 0
+    landed(settings, ledger, Kind.WEB, VISITS)
+    log_statements(settings, ledger)
+    landed(settings, ledger, Kind.WEB, QUIET)
+    log_statements(settings, ledger)
+
+    assert newest_statement(ledger) == 1
+
+    landed(settings, ledger, Kind.CONSENT, STATEMENTS)
+    assert newest_statement(ledger) == 3
+
+
+def test_a_delivery_sees_what_has_landed_though_it_is_dated_tomorrow(
+    settings: Settings, ledger: Ledger
+) -> None:
+    tomorrow = (pl.Series([date.today()]).dt.offset_by("1d"))[0]
+    landed(settings, ledger, Kind.CRM, "customer_id,country\na,US\n")
+    landed(settings, ledger, Kind.CONSENT, f"event_at,status,customer_id\n{tomorrow},denied,a\n")
+    people = pl.LazyFrame({"customer_id": ["a"]})
+
+    now, today = (
+        decided(settings, ledger, day, people).collect()["opted_out"].item()
+        for day in (date.max, date.today())
+    )
+
+    assert (now, today) == (True, False)
+
+
+def test_a_merge_is_seen_by_the_decision(settings: Settings, ledger: Ledger) -> None:
+    landed(settings, ledger, Kind.CRM, "customer_id,country\na,US\nb,US\n")
+    landed(settings, ledger, Kind.CONSENT, STATEMENTS)
+    same = pl.LazyFrame({"source_id": ["a", "b"], "customer_id": ["a", "a"]})
+
+    [row] = decided(settings, ledger, date.max, same.select("customer_id"), same).collect().to_dicts()
+
+    assert (row["customer_id"], row["opted_out"]) == ("a", True)
+
+
+def report(state: DeliveryState, removed: int = 0, rejected: int = 0, removals: int = 0) -> DeliveryReport:
+    plan = Plan.__new__(Plan)
+    object.__setattr__(plan, "removals", (None,) * removals)
+    key = AudienceKey(Platform.META, "1", "best")
+    return DeliveryReport(key, date(2026, 1, 1), state, plan, None, removed=removed, rejected=rejected)
+
+
+def test_an_audience_that_is_held_but_let_the_opted_out_go_is_not_asked_about_again() -> None:
+    held = DeliveryState.HELD
+
+    assert _follows_consent(report(held))
+    assert _follows_consent(report(held, removed=2, removals=2))
+    assert not _follows_consent(report(held, removed=1, removals=2))
+    assert not _follows_consent(report(held, removed=2, removals=2, rejected=1))
+    assert _follows_consent(report(DeliveryState.SETTLED, removed=1, removals=2))
+    assert not _follows_consent(report(DeliveryState.INCOMPLETE))
