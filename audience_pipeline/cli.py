@@ -56,23 +56,31 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Run the command line; what goes wrong outside our hands ends in one sentence and exit code 1."""
+    asked = [word for word in sys.argv[1:2] if word in COMMANDS]
+    try:
+        assembled(asked or COMMANDS)()
+    except KeyboardInterrupt:
+        console.err.print("Stopped. Run the same command again: it goes on where it was.")
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        console.err.print(f"Error: {sentence}", markup=False, soft_wrap=True)
+    else:
+        return
+    sys.exit(1)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to say of something outside our hands; None where the program itself is wrong."""
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
     from sqlalchemy.exc import OperationalError
 
     from audience_pipeline.ledger.database import LedgerError
 
-    asked = [word for word in sys.argv[1:2] if word in COMMANDS]
-    try:
-        assembled(asked or COMMANDS)()
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        console.err.print(f"Error: {where}{error.strerror or error}", markup=False, soft_wrap=True)
-    except OperationalError as error:
+    if isinstance(error, OperationalError):
         # The statement and its parameters are left out: they may hold hashes of people.
-        console.err.print(f"Error: a database cannot be used: {error.orig}", markup=False, soft_wrap=True)
-    except LedgerError as error:
-        console.err.print(f"Error: {error}", markup=False, soft_wrap=True)
-    except KeyboardInterrupt:
-        console.err.print("Stopped. Run the same command again: it goes on where it was.")
-    else:
-        return
-    sys.exit(1)
+        return f"a database cannot be used: {error.orig}"
+    return str(error) if isinstance(error, LedgerError) else None

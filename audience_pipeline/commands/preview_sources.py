@@ -25,6 +25,8 @@ from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
 from audience_pipeline.audiences.rules import Did, InSegment, fields_of, leaves
 from audience_pipeline.audiences.widening import looser_numbers
+from audience_pipeline.commands.glance import glance
+from audience_pipeline.ledger.migrations import HEAD
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
 
@@ -156,22 +158,14 @@ def _known(
     settings: Settings, as_of: date | None
 ) -> tuple[date, Mapping[Platform, Sequence[Delivered]], tuple[str, ...]]:
     """The date to look at, what the ledger knows of earlier deliveries, and what to say about the date."""
-    from audience_pipeline.ledger import refreshes
-    from audience_pipeline.ledger.database import Ledger
-    from audience_pipeline.ledger.match_rates import known_rates
-
-    with Ledger.open(settings.ledger_url) as ledger:
-        complete = [refresh.as_of for refresh in refreshes.completed(ledger)]
-        if as_of is None and not complete:
-            raise NotThereError("no as-of date is complete yet: run audience-pipeline refresh")
-        day = as_of or complete[-1]
-        notes = _notes(settings, day, complete, refreshes.stale(ledger))
-        history: dict[Platform, list[Delivered]] = defaultdict(list)
-        with ledger.reading() as connection:
-            for rate in known_rates(connection):
-                one = Delivered(rate.audience, rate.people, rate.low, rate.high)
-                history[Platform(rate.platform)].append(one)
-    return day, history, notes
+    known = glance(settings.ledger_url, HEAD)
+    if as_of is None and not known.complete:
+        raise NotThereError("no as-of date is complete yet: run audience-pipeline refresh")
+    day = as_of or known.complete[-1]
+    history: dict[Platform, list[Delivered]] = defaultdict(list)
+    for platform, audience, people, low, high in known.rates:
+        history[Platform(platform)].append(Delivered(audience, people, low, high))
+    return day, history, _notes(settings, day, known.complete, known.stale)
 
 
 def _notes(settings: Settings, day: date, complete: Sequence[date], stale: Sequence[date]) -> tuple[str, ...]:
