@@ -12,6 +12,7 @@ import polars as pl
 from audience_pipeline.commands.console import Step
 from audience_pipeline.ledger import landings
 from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.sections import Attribution, CouponCode
 from audience_pipeline.settings import (
     CONFIG_NAME,
     Calendar,
@@ -29,8 +30,22 @@ class InputError(Exception):
     """The demo has nothing to run on; the message says why."""
 
 
-def demo_settings(home: Path, shop: Shop | None = None) -> Settings:
-    """The settings of a demo: everything in its folder, the platforms as the environment has them."""
+COUPONS = {
+    "INSTA10": CouponCode(campaign="creators", platform="meta", channel="paid_social"),
+    "TIKTOK15": CouponCode(campaign="creators", platform="tiktok", channel="paid_social"),
+    "SEARCH5": CouponCode(campaign="brand_search", platform="google", channel="paid_search"),
+    "NEWS10": CouponCode(campaign="newsletter", channel="email"),
+}
+"""What the codes of the synthetic shop stand for; the others are given to everybody."""
+
+
+def demo_settings(home: Path, config: Config | None = None) -> Settings:
+    """The settings of a demo: everything in its folder, the platforms as the environment has them.
+
+    Args:
+        home: the demo's folder.
+        config: what its ``audience.yaml`` says when there is none yet.
+    """
     import os
 
     env = {
@@ -45,10 +60,11 @@ def demo_settings(home: Path, shop: Shop | None = None) -> Settings:
             "MLFLOW_TRACKING_URI",
         }
     }
-    config = home / CONFIG_NAME
-    if not config.is_file():
-        write_config(config, Config(shop=shop or Shop(name="demo"), platforms=Platforms(sandbox_only=True)))
-    return _within_data(Settings.at(home, read_config(config), env))
+    file = home / CONFIG_NAME
+    if not file.is_file():
+        said = config or Config(shop=Shop(name="demo"))
+        write_config(file, said.model_copy(update={"platforms": Platforms(sandbox_only=True)}))
+    return _within_data(Settings.at(home, read_config(file), env))
 
 
 def _within_data(settings: Settings) -> Settings:
@@ -82,7 +98,10 @@ def shop_files(home: Path, customers: int, seed: int, step: Step) -> dict[str, l
     parameters = ShopParameters(customers=customers, seed=seed)
     demo_settings(
         home,
-        Shop(name="demo shop", currency=parameters.currency, competitor_domains=COMPETITOR_DOMAINS),
+        Config(
+            shop=Shop(name="demo shop", currency=parameters.currency, competitor_domains=COMPETITOR_DOMAINS),
+            attribution=Attribution(coupons=COUPONS),
+        ),
     )
     summary = directory / "truth" / "shop.json"
     wanted = json.loads(json.dumps(asdict(parameters), default=str))

@@ -14,7 +14,9 @@ from audience_pipeline.sandbox.shop import ShopFiles, ShopParameters, make_shop
 from audience_pipeline.sandbox.shop import frames as columns
 from audience_pipeline.sandbox.shop.contacts import EMAIL_STYLES, PHONE_STYLES, PLACEHOLDER_EMAILS
 from audience_pipeline.sandbox.shop.lines import _split
+from audience_pipeline.sandbox.shop.readers import SIGN_UP
 from audience_pipeline.sandbox.shop.seasons import PHASES, calendar
+from audience_pipeline.sources.contract import CONTRACTS, Kind
 
 YEAR = timedelta(days=365)
 
@@ -90,12 +92,19 @@ def test_a_customer_is_the_same_in_a_larger_shop(tmp_path: Path) -> None:
 
 
 def test_every_file_has_the_columns_that_ingestion_reads(shop: ShopFiles) -> None:
-    assert tuple(text(shop.transactions).columns) == columns.TRANSACTIONS
-    assert tuple(text(shop.crm).columns) == columns.CRM
-    assert tuple(text(shop.web_events).columns) == columns.WEB
-    assert tuple(text(shop.engagement_events).columns) == columns.ENGAGEMENT
+    linked = columns.LINKED
+    sold = (*columns.TRANSACTIONS, *linked["transactions"])
+    assert tuple(text(shop.transactions).columns) == sold
+    assert tuple(text(shop.crm).columns) == (*columns.CRM, *linked["crm"])
+    assert tuple(text(shop.web_events).columns) == (*columns.WEB, *linked["web_events"])
+    assert tuple(text(shop.engagement_events).columns) == (*columns.ENGAGEMENT, *linked["engagement_events"])
     assert tuple(text(shop.consent).columns) == columns.CONSENT
-    assert tuple(pl.read_parquet(shop.future_transactions).columns) == columns.TRANSACTIONS
+    assert tuple(pl.read_parquet(shop.future_transactions).columns) == sold
+    for path in (shop.transactions, shop.crm, shop.web_events, shop.engagement_events, shop.consent):
+        kind = {"crm": "crm", "web_events": "web", "engagement_events": "engagement"}.get(
+            path.stem, path.stem
+        )
+        assert set(text(path).columns) <= set(CONTRACTS[Kind(kind)].names)
     assert {name: text(path).height for name, path in _texts(shop).items()} == {
         name: shop.rows[name] for name in _texts(shop)
     }
@@ -243,7 +252,9 @@ def test_households_share_addresses_and_often_phone_and_email(truth: pl.DataFram
 def test_consent_is_asked_in_europe_and_the_last_word_is_the_true_one(
     shop: ShopFiles, truth: pl.DataFrame
 ) -> None:
-    said = text(shop.consent).filter(pl.col("purpose") == "advertising", pl.col("platform").is_null())
+    said = text(shop.consent).filter(
+        pl.col("purpose") == "advertising", pl.col("platform").is_null(), pl.col("source") != SIGN_UP
+    )
     last = said.drop_nulls("customer_id").group_by("customer_id").last().select("customer_id", last="status")
     people = truth.join(last, on="customer_id", how="left").with_columns(pl.col("last").fill_null("silent"))
     by_other_ways = said.filter(pl.col("customer_id").is_null()).height

@@ -33,6 +33,8 @@ class Stage(IntEnum):
     CONSENT = 9
     POPULATION = 10
     DIRT = 11
+    LINKS = 12
+    READERS = 13
 
 
 def generator(seed: int, block: int, stage: Stage) -> np.random.Generator:

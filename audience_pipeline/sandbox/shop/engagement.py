@@ -13,10 +13,10 @@ from audience_pipeline.sandbox.shop.latent import Latent
 from audience_pipeline.sandbox.shop.orders import Orders, interest
 from audience_pipeline.sandbox.shop.parameters import ShopParameters
 
-_EVENTS = ("email_sent", "email_open", "email_click", "unsubscribe", "sms_sent", "sms_click")
-_SENT, _OPEN, _CLICK, _UNSUBSCRIBE, _TEXT_SENT, _TEXT_CLICK = range(len(_EVENTS))
+EVENTS = ("email_sent", "email_open", "email_click", "unsubscribe", "sms_sent", "sms_click")
+_SENT, _OPEN, _CLICK, _UNSUBSCRIBE, _TEXT_SENT, _TEXT_CLICK = range(len(EVENTS))
 _TEXT_MONTHS = (6, 11, 12)
-_SEND_HOUR = 9
+SEND_HOUR = 9
 _HAZARD = 0.004
 
 
@@ -70,7 +70,7 @@ def draw_engagement(parameters: ShopParameters, block: int, latent: Latent, orde
         _events(_TEXT_CLICK, taps, 7_260 + delay),
     ]
     customer, campaign, event, after = (np.concatenate(column) for column in zip(*parts, strict=True))
-    second = np.asarray(days, dtype=np.int64)[campaign] * 86_400 + _SEND_HOUR * 3_600 + after
+    second = np.asarray(days, dtype=np.int64)[campaign] * 86_400 + SEND_HOUR * 3_600 + after
     frame = pl.DataFrame(
         {
             "number": latent.number[customer],
@@ -78,7 +78,7 @@ def draw_engagement(parameters: ShopParameters, block: int, latent: Latent, orde
             "_event": event,
             "event_at": moments(parameters, second),
             "customer_id": customer_ids(latent.number[customer]),
-            "event": pick(_EVENTS, event),
+            "event": pick(EVENTS, event),
             "campaign": pick(names, campaign),
             "channel": pick(("email", "sms"), (event >= _TEXT_SENT).astype(np.int64)),
         }

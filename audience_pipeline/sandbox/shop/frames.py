@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date
 
 import polars as pl
@@ -25,6 +26,14 @@ ENGAGEMENT = ("event_at", "customer_id", "event", "campaign", "channel")
 CONSENT = (
     "event_at", "customer_id", "email", "phone", "status", "purpose", "platform", "source", "legal_basis",
 )  # fmt: skip
+
+LINKED: Mapping[str, tuple[str, ...]] = {
+    "transactions": ("coupon", "loyalty_id"),
+    "crm": ("loyalty_id", "anonymous_id"),
+    "web_events": ("gpc",),
+    "engagement_events": ("email",),
+}
+"""Columns after those above, which tie the records of a person together."""
 
 MOMENT = "%Y-%m-%d %H:%M:%S"
 

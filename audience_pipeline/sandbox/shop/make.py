@@ -26,8 +26,10 @@ from audience_pipeline.sandbox.shop.engagement import draw_engagement
 from audience_pipeline.sandbox.shop.files import GrowingFile, Piece, encode
 from audience_pipeline.sandbox.shop.latent import draw_latent
 from audience_pipeline.sandbox.shop.lines import draw_lines
+from audience_pipeline.sandbox.shop.links import with_links
 from audience_pipeline.sandbox.shop.orders import draw_orders
 from audience_pipeline.sandbox.shop.parameters import FileFormat, ShopParameters
+from audience_pipeline.sandbox.shop.readers import Readers, draw_readers
 from audience_pipeline.sandbox.shop.truth import customers_truth, draw_population
 from audience_pipeline.sandbox.shop.web import draw_web_events
 
@@ -176,6 +178,8 @@ def _draw_block(parameters: ShopParameters, block: int) -> _Block:
         "future_transactions": future,
         "population": draw_population(parameters, block, people),
     }
+    frames = with_links(parameters, block, latent, orders, lines, people, advertising, frames)
+    frames = _with_readers(frames, draw_readers(parameters, block, latent, people))
     frames = {name: frame.filter(pl.col("number") <= parameters.customers) for name, frame in frames.items()}
     fault, again = frames["transactions"]["_fault"], frames["transactions"]["_again"]
     formats: dict[str, FileFormat] = dict.fromkeys(("crm", "consent"), "csv")
@@ -198,3 +202,20 @@ def _draw_block(parameters: ShopParameters, block: int) -> _Block:
             "repeated_lines": int(again.sum()),
         },
     )
+
+
+def _with_readers(frames: Mapping[str, pl.DataFrame], readers: Readers) -> dict[str, pl.DataFrame]:
+    """The files with the rows of readers among the others, by time."""
+    mailed = frames["engagement_events"].with_columns(email=pl.lit(None, dtype=pl.String))
+    sets = {"crm": "updated_at", "engagement_events": "event_at", "consent": "event_at"}
+    own = {**frames, "engagement_events": mailed}
+    return {
+        **own,
+        **{
+            name: pl.concat([own[name], getattr(readers, name)]).sort(column, maintain_order=True)
+            for name, column in sets.items()
+        },
+        "population": pl.concat([frames["population"], readers.population]).sort(
+            "number", maintain_order=True
+        ),
+    }

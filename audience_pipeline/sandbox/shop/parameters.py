@@ -119,6 +119,22 @@ class ShopParameters:
     sms_share: float = 0.15
     """Share of customers who get text messages."""
 
+    # Records that belong together
+    readers: float = 0.08
+    """Readers of the newsletter who never order, per customer; known by e-mail address alone."""
+    readers_before: float = 0.08
+    """Share of customers who read the newsletter before their first order."""
+    loyalty_cards: float = 0.3
+    """Share of customers with a loyalty card."""
+    coupons: float = 0.5
+    """Share of discounted orders in which the discount is that of a coupon."""
+    form_browsers: float = 0.2
+    """Share of customers whose CRM row says in which browser the form was filled in."""
+    browser_signals: float = 0.2
+    """Share of people in the US whose browser sends Global Privacy Control."""
+    second_accounts: float = 0.01
+    """Share of customers who open a second account, with the same address, and never use it."""
+
     # People
     in_crm: float = 0.98
     """Share of customers with a CRM row."""
@@ -216,7 +232,8 @@ _SHARES = (
     "sms_share", "in_crm", "messiness", "invalid", "placeholders", "missing_email", "missing_phone",
     "crm_updates", "households", "competitors", "grant", "deny", "opt_out_elsewhere", "withdraw",
     "on_meta", "on_google", "on_tiktok", "without_customer", "bad_dates", "bad_amounts",
-    "unseen_returns", "weekday", "yearly_season", "personal_season",
+    "unseen_returns", "readers_before", "loyalty_cards", "coupons", "form_browsers", "browser_signals",
+    "second_accounts", "weekday", "yearly_season", "personal_season",
 )  # fmt: skip
 _RANGES: tuple[tuple[str, float, float], ...] = (
     ("customers", 1, 9_999_999),
