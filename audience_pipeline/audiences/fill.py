@@ -14,6 +14,7 @@ FEWEST_PEOPLE = 50
 MOST_VALUES = 50
 """A text with more values than this is no classification but words of people; none of them is shown."""
 SHOWN_VALUES = 5
+_SHOWN = ("text", "boolean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Fill:
     rate: float
     """Share of the people whose value is known, 0 to 1; 0 where there is nobody."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """The most frequent values and their shares of all people, greatest first; of some text fields only."""
+    """The most frequent values and their shares of all people, greatest first; of some texts, and of yes and no."""
 
 
 def fills(profile: pl.LazyFrame, fields: Collection[Field]) -> Mapping[str, Fill]:
@@ -43,14 +44,14 @@ def fills(profile: pl.LazyFrame, fields: Collection[Field]) -> Mapping[str, Fill
     )
     found = {}
     for one, count in zip(wanted, known, strict=True):
-        shown = _values(profile, one.name, people) if one.type == "text" and count else {}
+        shown = _values(profile, one.name, people) if one.type in _SHOWN and count else {}
         found[one.name] = Fill(count / people if people else 0.0, shown)
     return found
 
 
 def _values(profile: pl.LazyFrame, name: str, people: int) -> Mapping[str, float]:
     counts = (
-        profile.select(pl.col(name).alias("value"))
+        profile.select(pl.col(name).cast(pl.String).alias("value"))
         .drop_nulls()
         .group_by("value")
         .len("people")

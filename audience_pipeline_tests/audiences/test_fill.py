@@ -54,3 +54,9 @@ def test_numbers_have_a_rate_and_no_values_and_absent_fields_are_left_out() -> N
 
     assert set(found) == {"orders"}
     assert (found["orders"].rate, found["orders"].values) == (1.0, {})
+
+
+def test_of_a_yes_or_no_the_shares_of_both_are_shown() -> None:
+    frame = pl.LazyFrame({"has_email": [True] * 150 + [False] * 50})
+
+    assert fills(frame, [FIELDS["has_email"]])["has_email"].values == {"true": 0.75, "false": 0.25}
