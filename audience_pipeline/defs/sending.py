@@ -118,13 +118,18 @@ class _Sending:
         customers: pl.DataFrame,
         identifiers: pl.DataFrame,
         consent: pl.DataFrame,
+        identities: pl.DataFrame | None,
     ) -> None:
         self._settings, self._as_of, self._platform = settings, as_of, platform
         self._customers, self._identifiers, self._consent = customers, identifiers, consent
         self._memberships = table_path(settings.lake, "audience_memberships", as_of.isoformat())
         refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
         sharing = opted_out(identifiers, consent, CAPABILITIES[platform])
-        self._no_consent = frozenset(refused["customer_id"]) | frozenset(sharing)
+        lost = pl.concat([refused["customer_id"], sharing]).unique().to_frame("customer_id")
+        self._no_consent = frozenset(lost["customer_id"])
+        if identities is not None:
+            # Somebody who was delivered before a merge is there under the id of that time.
+            self._no_consent |= frozenset(identities.join(lost, on="customer_id", how="semi")["source_id"])
 
     @classmethod
     def gather(cls, settings: Settings, ledger: Ledger, refresh: Refresh, platform: Platform) -> "_Sending":
@@ -132,16 +137,17 @@ class _Sending:
         profile = table_path(settings.lake, "customer_profile", day)
         customers = pl.read_parquet(profile, columns=["customer_id", "customer_no"])
         people = table_path(settings.lake, "identities", day)
+        same = pl.read_parquet(people, columns=["source_id", "customer_id"]) if people.is_file() else None
         # Clocks differ: whatever has landed counts, also what is dated tomorrow.
         consent = decided(
             settings,
             ledger,
             date.max,
             customers.lazy().select("customer_id"),
-            pl.scan_parquet(people) if people.is_file() else None,
+            None if same is None else same.lazy(),
         ).collect()
         identifiers = pl.read_parquet(table_path(settings.lake, "identifiers", day))
-        return cls(settings, refresh.as_of, platform, customers, identifiers, consent)
+        return cls(settings, refresh.as_of, platform, customers, identifiers, consent, same)
 
     def wanted(self, audience: str) -> Wanted:
         """Whom an audience should hold.

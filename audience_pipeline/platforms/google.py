@@ -162,7 +162,7 @@ class GoogleClient:
         members: Sequence[Member],
         session: UploadSession,  # noqa: ARG002 (Google knows no sessions)
     ) -> Receipt:
-        """Add or remove people; everybody who is handed over to be added has given consent."""
+        """Add or remove people; whoever is handed over to be added has agreed to both purposes."""
         check_members(GOOGLE, members)
         adding = action == "add"
         body: dict[str, Any] = {

@@ -149,10 +149,18 @@ class Input:
 
     @cached_property
     def last_words(self) -> dict[tuple[str, str], bool]:
-        """(customer, platform) to whether the last word was a yes; absent where nothing was said."""
+        """(customer, platform) to whether the last word on advertising was a yes; absent where none was said."""
+        return self._words_about("advertising")
+
+    @cached_property
+    def personal_words(self) -> dict[tuple[str, str], bool]:
+        """The same of personalisation."""
+        return self._words_about("personalisation")
+
+    def _words_about(self, purpose: str) -> dict[tuple[str, str], bool]:
         words: dict[tuple[str, str], bool] = {}
         for row in sorted(rows(self.folder / "consent.csv"), key=lambda row: row["event_at"]):
-            if row["purpose"] != "advertising":
+            if row["purpose"] != purpose:
                 continue
             for customer in self._meant(row):
                 for platform in [row["platform"]] if row["platform"] else [*PLATFORMS, ""]:
@@ -176,8 +184,9 @@ class Input:
         return {customer for (customer, platform), yes in self.last_words.items() if not yes and not platform}
 
     def denies(self, customer: str, platform: str) -> bool:
-        """Whether somebody's own last word was a no."""
-        return not self.last_words.get((customer, platform), True)
+        """Whether somebody's own last word was a no to something that the platform is told they agreed to."""
+        asked = [self.last_words, *([self.personal_words] if platform == "google" else [])]
+        return not all(words.get((customer, platform), True) for words in asked)
 
     @cached_property
     def denied_addresses(self) -> dict[str, frozenset[str]]:
@@ -196,6 +205,8 @@ class Input:
         """Who said yes, or nothing where that is a yes; unless somebody at the same address said no."""
         silent = self.people[customer].country in FREE_OF_CONSENT if customer in self.people else False
         agreed = self.last_words.get((customer, platform), silent)
+        if platform == "google":
+            agreed = agreed and self.personal_words.get((customer, platform), silent)
         return agreed and not self.addresses(customer, platform) & self.denied_addresses[platform]
 
     def addresses(self, customer: str, platform: str) -> frozenset[str]:
