@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from audience_pipeline.customers.arrays import NONE, Ints, ordered, starts
 from audience_pipeline.customers.identities_limits import IdentityLimits
@@ -184,6 +182,9 @@ def _too_large(ids: SourceIds, person: Ints, limits: IdentityLimits) -> Bools:
 
 def _together(count: int, source: Ints, group: Ints, kept: Bools) -> tuple[Ints, int]:
     """The number of each source id's connected component, and one more than the greatest."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     size = count + int(group.max(initial=-1)) + 1
     rows, columns = source[kept], count + group[kept]
     ones: npt.NDArray[Any] = np.ones(len(rows), dtype=np.int8)
