@@ -20,7 +20,7 @@ HASH_CHARACTERS = 32
 def own_id(column: str) -> pl.Expr:
     """The shop's own ids (String) such that none can be taken for a prefixed one."""
     ids = pl.col(column)
-    clashes = pl.any_horizontal(ids.str.starts_with(prefix) for prefix in (*PREFIXES, SHOP))
+    clashes = ids.str.contains(f"^(?:{'|'.join((*PREFIXES, SHOP))})")
     return pl.when(clashes).then(pl.lit(SHOP) + ids).otherwise(ids).alias(column)
 
 

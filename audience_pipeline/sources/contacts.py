@@ -64,7 +64,11 @@ class Depersonaliser:
         found = [name for name in batch.columns if name.startswith(CONTACT)]
         for name in found:
             self.removed[name.removeprefix(CONTACT)] += int(batch[name].sum())
-        ids = [name for name in ("customer_id", "loyalty_id") if name in batch.columns]
+        ids = [
+            name
+            for name in ("customer_id", "loyalty_id")
+            if name in batch.columns and batch[name].null_count() < batch.height
+        ]
         batch = batch.drop(found).with_columns(map(customer_id_expr, ids))
         batch = self._named(batch.with_columns(source_ids.own_id("customer_id")))
         landed = LANDED[self._kind]
@@ -110,7 +114,7 @@ class Depersonaliser:
     def _named(self, batch: pl.DataFrame) -> pl.DataFrame:
         """Source ids where there is no id of the shop; a fault where what is given names nobody."""
         contract = CONTRACTS[self._kind]
-        if self._kind is Kind.WEB:
+        if self._kind is Kind.WEB or not batch["customer_id"].null_count():
             return batch
         if self._kind is Kind.CONSENT:
             nobody = pl.all_horizontal(pl.col("customer_id", "meta_email", "meta_phone").is_null())
