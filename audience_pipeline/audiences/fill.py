@@ -24,7 +24,7 @@ class Fill:
     rate: float
     """Share of the people whose value is known, 0 to 1; 0 where there is nobody."""
     values: Mapping[str, float] = field(default_factory=dict)
-    """The most frequent values and their shares of all people, greatest first; of short texts, of yes or no."""
+    """The most frequent values and their shares of all people, greatest first; of texts and of yes or no."""
 
 
 def fills(profile: pl.LazyFrame, fields: Collection[Field]) -> Mapping[str, Fill]:
