@@ -14,19 +14,20 @@ from audience_pipeline.audiences.activity import EVENTS, PROPERTIES
 
 STORED_PROPERTIES = tuple(name for name in PROPERTIES if name != "weekday")
 """The columns of ``customer_activity``; the day of the week follows from the date."""
+OLDEST = 2**16 - 1
+"""Days back from which on nobody tells days apart: 179 years."""
 DENSE = 2**23
 """Possible combinations of properties up to which a table of all of them beats sorting those that occur."""
-_EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class EventRows:
-    """One event: who did it on which day with which properties; sorted by day."""
+    """One event: who did it how long ago with which properties; the newest first."""
 
-    days: npt.NDArray[np.int32]
-    """Days since 1970-01-01 on which it happened, each once, ascending."""
+    ages: npt.NDArray[np.uint16]
+    """Days before the as-of date on which it happened, each once, ascending; 0 is the date itself."""
     starts: npt.NDArray[np.int64]
-    """Where each of the days begins in the other arrays; one more than ``days``, the last is their length."""
+    """Where each of the days begins in the arrays below; one more than ``ages``, the last is their length."""
     rows: npt.NDArray[np.uint32]
     """Rows of the profile."""
     combinations: npt.NDArray[np.uint32]
@@ -34,7 +35,7 @@ class EventRows:
     counts: npt.NDArray[np.unsignedinteger] | None
     """How often on that day; None where everything happened once."""
     properties: pl.DataFrame
-    """``STORED_PROPERTIES``, one row per combination that occurs."""
+    """``_number`` and the properties that were loaded, one row per combination that occurs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Activity:
         as_of: date,
         *,
         events: Iterable[str] = EVENTS,
+        properties: Iterable[str] = STORED_PROPERTIES,
         within_days: int | None = None,
     ) -> Activity:
         """Load ``customer_activity``; people without a row in the profile and later days are left out.
@@ -64,49 +66,46 @@ class Activity:
             customers: the ``customer_id`` column of the profile.
             as_of: the last day that counts.
             events: the events wanted, by the names that definitions use.
+            properties: those that conditions read; the others take time and memory for nothing.
             within_days: only the last so many days.
         """
         wanted = {EVENTS[event]: event for event in events}
+        names = [name for name in STORED_PROPERTIES if name in set(properties)]
+        age = (pl.lit(as_of) - pl.col("activity_date")).dt.total_days()
         frame = activity.filter(
             pl.col("activity").is_in(list(wanted)),
-            pl.col("activity_date") <= as_of,
-            *_since(as_of, within_days),
+            age >= 0 if within_days is None else age.is_between(0, within_days - 1),
         )
-        codes = _codes(frame)
+        codes = _codes(frame, names)
         places = pl.LazyFrame({"customer_id": customers}).with_row_index("_row")
         table = (
-            frame.join(places, on="customer_id", how="inner")
-            .select(
-                "_row",
-                pl.col("activity_date").to_physical().cast(pl.Int32).alias("_day"),
-                pl.col("events").cast(pl.UInt32),
+            frame.select(
+                "customer_id",
+                age.clip(upper_bound=OLDEST).cast(pl.UInt16).alias("_age"),
+                pl.col("events").cast(pl.UInt32).alias("_events"),
+                pl.col("activity")
+                .cast(pl.Enum(list(wanted)))
+                .to_physical()
+                .cast(pl.UInt8)
+                .alias("_activity"),
                 *(_code(name, values) for name, values in codes.items()),
             )
+            # Codes first: a join copies texts that nobody needs after it.
+            .join(places, on="customer_id", how="inner")
+            .drop("customer_id")
             .collect(engine="streaming")
         )
-        which = table["activity"].to_numpy()
+        which = table["_activity"].to_numpy()
         found = {}
-        for code, name in enumerate(codes["activity"]):
+        for code, event in enumerate(wanted.values()):
             rows = np.flatnonzero(which == code)
             if len(rows):
-                found[wanted[name]] = _event(table, rows, codes)
+                found[event] = _event(table, rows, codes)
         return cls(as_of, customers.len(), found)
 
 
-def days_since_epoch(day: date) -> int:
-    """A date as the arrays hold it."""
-    return (day - _EPOCH).days
-
-
-def _since(as_of: date, within_days: int | None) -> tuple[pl.Expr, ...]:
-    if within_days is None:
-        return ()
-    return (pl.col("activity_date") > pl.lit(as_of) - pl.duration(days=within_days),)
-
-
-def _codes(frame: pl.LazyFrame) -> Mapping[str, pl.Series]:
-    """The values of each text column; a code is a place among them, and their number stands for null."""
-    names = ("activity", *STORED_PROPERTIES)
+def _codes(frame: pl.LazyFrame, names: Sequence[str]) -> Mapping[str, pl.Series]:
+    """The values of each property; a code is a place among them, and their number stands for null."""
     found = pl.collect_all(
         [frame.select(pl.col(name).drop_nulls().unique().sort()) for name in names], engine="streaming"
     )
@@ -119,39 +118,38 @@ def _code(name: str, values: pl.Series) -> pl.Expr:
 
 
 def _event(table: pl.DataFrame, chosen: npt.NDArray[np.intp], codes: Mapping[str, pl.Series]) -> EventRows:
-    day = table["_day"].to_numpy()[chosen]
-    since_first = day - day.min()
     # Numpy sorts numbers of 16 bits in linear time.
-    order = np.argsort(
-        since_first.astype(np.uint16) if since_first.max() < 2**16 else since_first, kind="stable"
-    )
-    chosen, day = chosen[order], day[order]
-    days, starts = np.unique(day, return_index=True)
-    counts = table["events"].to_numpy()[chosen]
+    chosen = chosen[np.argsort(table["_age"].to_numpy()[chosen], kind="stable")]
+    ages, starts = np.unique(table["_age"].to_numpy()[chosen], return_index=True)
+    counts = table["_events"].to_numpy()[chosen]
     numbers, examples = _numbered(
-        [table[name].to_numpy()[chosen] for name in STORED_PROPERTIES],
-        [codes[name].len() + 1 for name in STORED_PROPERTIES],
+        len(chosen),
+        [table[name].to_numpy()[chosen] for name in codes],
+        [values.len() + 1 for values in codes.values()],
     )
     return EventRows(
-        days,
+        ages,
         np.append(starts, len(chosen)),
         table["_row"].to_numpy()[chosen],
         numbers,
         None if (counts == 1).all() else counts.astype(np.min_scalar_type(counts.max())),
         pl.DataFrame(
             {
-                name: codes[name].extend_constant(None, 1).gather(table[name].gather(chosen[examples]))
-                for name in STORED_PROPERTIES
+                "_number": np.arange(len(examples), dtype=np.uint32),
+                **{
+                    name: values.extend_constant(None, 1).gather(table[name].gather(chosen[examples]))
+                    for name, values in codes.items()
+                },
             }
         ),
     )
 
 
 def _numbered(
-    columns: Sequence[npt.NDArray[np.unsignedinteger]], sizes: Sequence[int]
+    rows: int, columns: Sequence[npt.NDArray[np.unsignedinteger]], sizes: Sequence[int]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.intp]]:
     """A number for every distinct combination, and a row in which each of them occurs."""
-    key: npt.NDArray[np.uint64] = np.zeros(len(columns[0]), dtype=np.uint64)
+    key: npt.NDArray[np.uint64] = np.zeros(rows, dtype=np.uint64)
     size = 1
     for column, values in zip(columns, sizes, strict=True):
         if size * values > 2**62:

@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
+from audience_pipeline.audiences.activity_counts import asked_by
 from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.definition import Definitions, load_definitions
 from audience_pipeline.audiences.evaluation import rules_of
@@ -15,6 +16,7 @@ from audience_pipeline.audiences.rules import Did, leaves
 from audience_pipeline.audiences.sizes import newest_before, sizes
 from audience_pipeline.audiences.stored import People, distinct_members, stored
 from audience_pipeline.customers.mapped import merged_activity
+from audience_pipeline.defs.audience_page import page_path
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.numbers import numbering_of
 from audience_pipeline.defs.pictures import small_table
@@ -89,6 +91,7 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
                 "audiences": members.height,
                 "members": int(members["size"].sum()),
                 "people": distinct_members(members),
+                "page": dg.MetadataValue.path(str(page_path(settings, as_of))),
                 **_changes(found),
             },
             check_results=[_emptiness(found), _completeness(failed)],
@@ -156,7 +159,6 @@ def activity_for(
     asked = [leaf for rule in rules_of(definitions) for leaf in leaves(rule) if isinstance(leaf, Did)]
     if not asked:
         return None
-    windows = [did.within_days for did in asked]
     return Activity.of(
         merged_activity(
             pl.scan_parquet(table_path(settings.lake, "customer_activity")),
@@ -164,8 +166,7 @@ def activity_for(
         ),
         customers,
         as_of,
-        events=sorted({did.event for did in asked}),
-        within_days=None if None in windows else max(days for days in windows if days is not None),
+        **asked_by(asked),
     )
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from audience_pipeline.audiences import activity_table
 from audience_pipeline.audiences.activity import EVENTS, PROPERTIES, WEEKDAYS
-from audience_pipeline.audiences.activity_counts import ActivityCounts
+from audience_pipeline.audiences.activity_counts import ActivityCounts, asked_by
 from audience_pipeline.audiences.activity_table import STORED_PROPERTIES, Activity
 from audience_pipeline.audiences.criteria import Criterion, compile_where
 from audience_pipeline.audiences.errors import EvaluationError
@@ -197,6 +197,12 @@ def test_who_did_something_is_what_counting_row_by_row_says(rows: list[dict[str,
 
 
 @settings(max_examples=30, deadline=None)
+@given(st.lists(EVENT_ROWS, max_size=15), st.lists(DIDS, min_size=1, max_size=4))
+def test_what_conditions_ask_for_is_enough_to_answer_them(rows: list[dict[str, Any]], dids: list[Did]):
+    assert who(loaded(*rows, **asked_by(dids)), *dids) == [counted(rows, did) for did in dids]
+
+
+@settings(max_examples=30, deadline=None)
 @given(st.lists(EVENT_ROWS, max_size=15), st.lists(DIDS, min_size=1, max_size=4), st.randoms())
 def test_the_order_of_the_rows_does_not_matter(rows: list[dict[str, Any]], dids: list[Did], random: Any):
     assert who(loaded(*rows), *dids) == who(loaded(*random.sample(rows, len(rows))), *dids)
@@ -210,7 +216,7 @@ def test_combinations_are_numbered_without_two_sharing_a_number(
     rng = np.random.default_rng(1)
     columns = [rng.integers(0, 3, 100, dtype=np.uint8), rng.integers(0, 4, 100, dtype=np.uint16)]
 
-    numbers, examples = activity_table._numbered(columns, sizes)
+    numbers, examples = activity_table._numbered(100, columns, sizes)
 
     pairs = list(zip(*columns, strict=True))
     assert set(numbers.tolist()) == set(range(len(set(pairs))))
