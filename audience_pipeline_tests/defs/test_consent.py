@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date
 
+import dagster as dg
 import polars as pl
 import pytest
 
 from audience_pipeline.customers.consent import CONSENT_NEEDED, ConsentPolicy
+from audience_pipeline.definitions import build_definitions
 from audience_pipeline.defs.consent import consent_policy, decided
 from audience_pipeline.defs.consent_log import log_folder, log_statements, newest_statement, unlogged
+from audience_pipeline.defs.lake import newest_landing, note_consent_sent
+from audience_pipeline.defs.privacy import request
 from audience_pipeline.defs.sending import _follows_consent
 from audience_pipeline.delivery.plan import Plan
 from audience_pipeline.delivery.report import DeliveryReport
-from audience_pipeline.ledger import Ledger, consent_log
+from audience_pipeline.ledger import Ledger, consent_log, refreshes
 from audience_pipeline.ledger.consent_verify import verify
 from audience_pipeline.ledger.records import AudienceKey, DeliveryState
 from audience_pipeline.platforms.contract import Platform
@@ -22,6 +26,7 @@ from audience_pipeline.sections import Config, Consent
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 from audience_pipeline.sources.landing import land
+from audience_pipeline.sources.requests import one_person
 
 
 @pytest.fixture
@@ -140,3 +145,36 @@ def test_an_audience_that_is_held_but_let_the_opted_out_go_is_not_asked_about_ag
     assert not _follows_consent(report(held, removed=2, removals=2, rejected=1))
     assert _follows_consent(report(DeliveryState.SETTLED, removed=1, removals=2))
     assert not _follows_consent(report(DeliveryState.INCOMPLETE))
+
+
+def test_the_sensor_asks_for_a_run_for_whatever_way_a_statement_came(
+    settings: Settings, ledger: Ledger
+) -> None:
+    graph = build_definitions(settings)
+    landed(settings, ledger, Kind.CRM, "customer_id,country\na,US\n")
+    refreshes.record(ledger, date(2026, 1, 31), 1)
+    with dg.DagsterInstance.ephemeral():
+        sensor = graph.get_repository_def().get_sensor_def("consent_inbox")
+
+    def asked() -> list[str | None]:
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance=instance)
+            return [request.run_key for request in sensor.evaluate_tick(context).run_requests or []]
+
+    def follow() -> None:
+        for platform in Platform:
+            note_consent_sent(settings.lake, platform.value, newest_landing(ledger))
+
+    follow()
+    assert asked() == []
+
+    request(settings, ledger, one_person("a"), "erase")
+    [by_command] = asked()
+    assert by_command is not None
+    assert by_command.startswith("consent:2:")
+    follow()
+    assert asked() == []
+
+    landed(settings, ledger, Kind.WEB, VISITS)
+    log_statements(settings, ledger)
+    assert len(asked()) == 1

@@ -149,7 +149,7 @@ class Input:
 
     @cached_property
     def last_words(self) -> dict[tuple[str, str], bool]:
-        """(customer, platform) to whether the last word on advertising was a yes; absent where none was said."""
+        """(customer, platform) to whether the last word on advertising was a yes; absent after none."""
         return self._words_about("advertising")
 
     @cached_property
