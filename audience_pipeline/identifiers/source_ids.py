@@ -24,6 +24,11 @@ def own_id(column: str) -> pl.Expr:
     return pl.when(clashes).then(pl.lit(SHOP) + ids).otherwise(ids).alias(column)
 
 
+def own(customer_id: str) -> str:
+    """:func:`own_id` of one id."""
+    return SHOP + customer_id if customer_id.startswith((*PREFIXES, SHOP)) else customer_id
+
+
 def prefixed(prefix: str, column: str) -> pl.Expr:
     """Source ids of a text column; null where there is no value."""
     return pl.lit(prefix) + pl.col(column)

@@ -18,6 +18,7 @@ from audience_pipeline.identifiers import (
     normalise,
     phone_columns,
     phones,
+    source_ids,
 )
 from audience_pipeline_tests.identifiers.test_rules import VECTORS, _vectors
 
@@ -224,3 +225,18 @@ def test_hashes_of_elsewhere_are_taken_for_the_platforms_that_are_named() -> Non
 
     assert hashes["google_email"].to_list() == [bytes.fromhex(given_hash), None, None]
     assert hashes["meta_email"].null_count() == hashes["email_domain_kind"].null_count() == 3
+
+
+@given(
+    st.lists(
+        st.sampled_from(["email:x", "id:x", "idx", "loyalty:", "phone", "anonymous:a"]) | st.text(max_size=8)
+    )
+)
+def test_a_column_of_own_ids_is_kept_apart_as_each_of_them(ids: list[str]) -> None:
+    frame = pl.DataFrame({"id": ids}, schema={"id": pl.String})
+
+    apart = frame.select(source_ids.own_id("id"))["id"].to_list()
+
+    assert apart == [source_ids.own(each) for each in ids]
+    assert len(set(apart)) == len(set(ids))
+    assert not any(each.startswith(source_ids.PREFIXES) for each in apart)

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from audience_pipeline.identifiers import looks_personal, pseudonym
+from audience_pipeline.identifiers import looks_personal, pseudonym, source_ids
 from audience_pipeline.ltv.service.limits import Limits
 from audience_pipeline.ltv.service.problems import Problem, RefusedError, refused
 from audience_pipeline.sources.contract import CONTRACTS, Kind
@@ -181,7 +181,7 @@ class _Reader:
         customer_id = identifier(given)
         if looks_personal(customer_id):
             customer_id = pseudonym(customer_id)
-        return self._dated(customer_id, [line for line in lines if line is not None], place)
+        return self._dated(source_ids.own(customer_id), [line for line in lines if line is not None], place)
 
     def _dated(self, customer_id: str, lines: list[Line], place: str) -> Customer:
         days = [line[0] for line in lines if line[2] > 0 and (self._as_of is None or line[0] <= self._as_of)]
