@@ -185,9 +185,6 @@ def _together(count: int, source: Ints, group: Ints, kept: Bools) -> tuple[Ints,
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     size = count + int(group.max(initial=-1)) + 1
     rows, columns = source[kept], count + group[kept]
     ones: npt.NDArray[Any] = np.ones(len(rows), dtype=np.int8)
