@@ -39,7 +39,7 @@ TOUCH = ("how", "platform", "channel", "campaign")
 def click() -> pl.Expr:
     """The platform of ``click_id`` by its form; empty for a click id of another form, null without one."""
     given = pl.col("click_id")
-    found = pl.when(given.is_not_null()).then(pl.lit(""))
+    found: pl.Expr = pl.when(given.is_not_null()).then(pl.lit(""))
     for platform, form in _FORMS.items():
         found = pl.when(given.str.contains(form)).then(pl.lit(platform)).otherwise(found)
     return found.alias("click")
