@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from audience_pipeline.sandbox.shop import ShopFiles, ShopParameters, make_shop
+from audience_pipeline.sandbox.shop.frames import TRANSACTIONS
 
 CUSTOMERS = 2_000
 
@@ -137,14 +138,14 @@ def test_zero_switches_off_dirt_returns_and_behaviour(tmp_path: Path) -> None:
     nothing = dict.fromkeys(
         ("without_customer", "bad_dates", "bad_amounts", "unseen_returns", "return_share", "visits_per_year",
          "research_visits", "tracked_orders", "strangers_visits", "newsletter_share", "sms_share",
-         "strangers"),
+         "strangers", "readers", "readers_before"),
         0.0,
     )  # fmt: skip
     shop, _ = shop_with(tmp_path, customers=300, repeat_a_day=False, **nothing)
     lines = text(shop.transactions)
 
     assert shop.faults == dict.fromkeys(shop.faults, 0)
-    assert lines.null_count().sum_horizontal().item() == 0
+    assert lines.select(TRANSACTIONS).null_count().sum_horizontal().item() == 0
     assert (lines["transaction_amount"].cast(pl.Float64) > 0).all()
     assert text(shop.web_events).is_empty()
     assert text(shop.engagement_events).is_empty()
@@ -153,8 +154,10 @@ def test_zero_switches_off_dirt_returns_and_behaviour(tmp_path: Path) -> None:
 
 def test_zero_switches_off_the_mess_of_contacts(tmp_path: Path) -> None:
     tidy = dict.fromkeys(
-        ("messiness", "invalid", "placeholders", "missing_email", "missing_phone", "crm_updates"), 0.0
-    )
+        ("messiness", "invalid", "placeholders", "missing_email", "missing_phone", "crm_updates",
+         "readers", "readers_before", "second_accounts"),
+        0.0,
+    )  # fmt: skip
     shop, truth = shop_with(tmp_path, customers=300, in_crm=1.0, **tidy)
     crm = text(shop.crm).sort("customer_id")
 

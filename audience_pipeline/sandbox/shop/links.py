@@ -23,8 +23,8 @@ COUPONS: Mapping[str, tuple[str, ...]] = {
 }
 """The codes that are used in orders of each channel."""
 
-SURE_EMAILS = ("plain", "capitals", "blanks")
-"""Styles of typing in which an address stays the same person's for everybody who reads it."""
+_SURE_STYLES = ("plain", "capitals", "blanks")
+"""Styles of typing in which an address stays the same for everybody who reads it."""
 
 _CARD_SHOWN = 0.6
 _SPREAD, _CARDS = 7_654_321, 100_000_000
@@ -77,6 +77,11 @@ def with_links(
             ).then(pl.lit("true"))
         ),
     }
+
+
+def has_sure_email(people: pl.DataFrame) -> pl.Series:
+    """Whose address in the CRM is theirs alone, and is read as what it is."""
+    return people["email"].is_unique() & people["email_typed"].is_in(_SURE_STYLES)
 
 
 def _cards(number: Ints) -> pl.Series:
@@ -133,7 +138,7 @@ def _with_second_accounts(
     """CRM rows and those of accounts that somebody opened again, with the same address, and never used."""
     again = pl.Series(draw.random(BLOCK) < parameters.second_accounts)
     share = pl.Series(draw.random(BLOCK))
-    sure = ~people["shares_email"] & people["email_typed"].is_in(SURE_EMAILS)
+    sure = has_sure_email(people)
     opened = pl.DataFrame({"number": people["number"], "_share": share}).filter(again & sure)
     last = crm.group_by("number", maintain_order=True).last().join(opened, on="number")
     at = last["updated_at"].str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us")

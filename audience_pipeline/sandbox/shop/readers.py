@@ -12,7 +12,7 @@ from audience_pipeline.sandbox.shop.draws import BLOCK, Floats, Ints, Stage, cho
 from audience_pipeline.sandbox.shop.engagement import EVENTS, SEND_HOUR, campaigns
 from audience_pipeline.sandbox.shop.frames import CONSENT, CRM, ENGAGEMENT, LINKED, moments
 from audience_pipeline.sandbox.shop.latent import Latent
-from audience_pipeline.sandbox.shop.links import SURE_EMAILS
+from audience_pipeline.sandbox.shop.links import has_sure_email
 from audience_pipeline.sandbox.shop.parameters import ShopParameters
 from audience_pipeline.sandbox.shop.people import draw_people
 
@@ -48,7 +48,7 @@ def draw_readers(parameters: ShopParameters, block: int, latent: Latent, people:
         people who never order; ``number`` is that of the customer with whom somebody goes along.
     """
     draw = generator(parameters.seed, block, Stage.READERS)
-    sure = people["in_crm"] & ~people["shares_email"] & people["email_typed"].is_in(SURE_EMAILS)
+    sure = people["in_crm"] & has_sure_email(people)
     early = (draw.random(BLOCK) < parameters.readers_before) & (latent.start > 2 * _LEAST_DAYS_BEFORE)
     since = draw.random(BLOCK) * (latent.start - _LEAST_DAYS_BEFORE)
     chosen = np.flatnonzero(early & sure.to_numpy())
