@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audience_pipeline.customers.orders import ORDERS_SCHEMA
+from audience_pipeline.features.activity import activity_features
 from audience_pipeline.features.catalogue import ACTIVITY_FEATURES, FEATURES, FEATURES_SCHEMA
 from audience_pipeline.features.customer_features import customer_features
 
@@ -301,6 +302,24 @@ def test_without_activity_its_columns_are_unknown_and_without_events_they_are_ze
     assert all(unknown[feature.name] is None for feature in ACTIVITY_FEATURES)
     assert none["web_events_90d"] == 0
     assert none["days_since_visit"] is None
+
+
+def test_properties_of_events_and_what_was_bought_change_no_feature() -> None:
+    rows, events = shop(40), shop_activity(40)
+    by_device = pl.concat([events.with_columns(device=pl.lit(name)) for name in ("mobile", "desktop")])
+    sold = events.select(
+        pl.all().exclude("activity"),
+        activity=pl.lit("shop:item_bought"),
+        device=pl.lit(None, dtype=pl.String),
+    )
+    twice = events.with_columns(pl.col("events") * 2)
+
+    expected = customer_features(rows.lazy(), AS_OF, twice.lazy()).collect().sort(KEYS)
+    mart = pl.concat([by_device, sold.select(by_device.columns)])
+
+    assert customer_features(rows.lazy(), AS_OF, mart.lazy()).collect().sort(KEYS).equals(expected)
+    nobody = activity_features(sold.lazy(), AS_OF).collect()
+    assert nobody.is_empty()
 
 
 def test_future_rows_move_nothing() -> None:
