@@ -74,7 +74,7 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         members, failed = evaluated(settings, definitions, as_of)
         path = table_path(settings.lake, "audience_memberships", context.partition_key)
         # Written here and not by the I/O manager: the refresh is complete only once the table is there.
-        write_table(path, members, seen)
+        write_table(path, members, seen, compression="uncompressed")
         write_standing(settings, context.partition_key)
         details = {
             "run_id": context.run_id,

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dagster as dg
 import polars as pl
@@ -28,7 +28,12 @@ LEFT_BEHIND_SECONDS = 24 * 3600
 
 
 def write_table(
-    path: Path, frame: Frame, landing_sequence: int | None = None, *, said: Mapping[str, str] | None = None
+    path: Path,
+    frame: Frame,
+    landing_sequence: int | None = None,
+    *,
+    said: Mapping[str, str] | None = None,
+    compression: Literal["zstd", "uncompressed"] = "zstd",
 ) -> None:
     """Write a table whole, then rename it: nobody ever reads half of one, nor of two runs at once.
 
@@ -37,6 +42,7 @@ def write_table(
         frame: the table.
         landing_sequence: up to which landing it has seen the data.
         said: what else the metadata of the file say.
+        compression: none where bytes do not get smaller by it and are read often.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.partial"):
@@ -48,9 +54,9 @@ def write_table(
     metadata = {**(said or {}), **seen}
     try:
         if isinstance(frame, pl.LazyFrame):
-            frame.sink_parquet(partial, metadata=metadata)
+            frame.sink_parquet(partial, metadata=metadata, compression=compression)
         else:
-            frame.write_parquet(partial, metadata=metadata)
+            frame.write_parquet(partial, metadata=metadata, compression=compression)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
