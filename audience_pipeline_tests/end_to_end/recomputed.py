@@ -101,15 +101,32 @@ class Input:
     def people(self) -> dict[str, Person]:
         people: dict[str, Person] = defaultdict(Person)
         for row in sorted(rows(self.folder / "crm.csv"), key=lambda row: row["updated_at"]):
-            person = people[row["customer_id"]]
-            person.country = row["country"].strip().upper() or person.country
+            # who opened a second account is the same person
+            owner = row["customer_id"].removesuffix("-2") or self._reader(row)
+            if owner is None:
+                continue
+            person = people[owner]
+            country = row["country"].strip().upper()
+            person.country = country or person.country
             for name in ("first_name", "last_name", "postal_code"):
                 setattr(person, name, row[name].strip().lower() or getattr(person, name))
             person.emails.append(row["email"])
-            number = phone_digits(row["phone"], person.country) if person.country else None
+            number = phone_digits(row["phone"], country) if country else None
             if number in self.phones_in_service:
                 person.phones.append(number)
         return people
+
+    def _reader(self, row: dict[str, str]) -> str | None:
+        """The customer that a reader of the newsletter, known by an address alone, has become."""
+        return self._by_email.get(email_for("meta", row["email"]))
+
+    @cached_property
+    def _by_email(self) -> dict[str | None, str]:
+        owners: dict[str | None, set[str]] = defaultdict(set)
+        for row in rows(self.folder / "crm.csv"):
+            if row["customer_id"] and (email := email_for("meta", row["email"])):
+                owners[email].add(row["customer_id"].removesuffix("-2"))
+        return {email: who.copy().pop() for email, who in owners.items() if len(who) == 1}
 
     @cached_property
     def orders(self) -> dict[str, list[tuple[date, Decimal]]]:
@@ -165,7 +182,17 @@ class Input:
             for customer in self._meant(row):
                 for platform in [row["platform"]] if row["platform"] else [*PLATFORMS, ""]:
                     words[customer, platform] = row["status"] == "granted"
-        return words
+        return words | {
+            (customer, platform): False for customer in self.signals for platform in (*PLATFORMS, "")
+        }
+
+    @cached_property
+    def signals(self) -> set[str]:
+        """Whose browser asks not to be followed, where that counts; in the shop nobody agrees afterwards."""
+        sending = {row["customer_id"] for row in rows(self.folder / "web_events.csv") if row["gpc"] == "true"}
+        return {
+            customer for customer in sending & set(self.people) if self.people[customer].country in {"US", ""}
+        }
 
     def _meant(self, row: dict[str, str]) -> set[str]:
         """Whom a statement is about: an address speaks for everybody who ever had it."""

@@ -130,7 +130,10 @@ def test_nobody_who_opted_out_is_anywhere(held: Held, given: Input, platform: st
 def test_those_who_opted_out_are_those_whom_the_maker_of_the_shop_means(given: Input, demo: Demo) -> None:
     truth = pl.read_parquet(demo.place.workspace / "input" / "truth" / "customers.parquet")
 
-    assert given.opted_out == set(truth.filter(pl.col("advertising") == "denied")["customer_id"])
+    said_no = set(truth.filter(pl.col("advertising") == "denied")["customer_id"])
+
+    assert given.signals
+    assert given.opted_out == said_no | given.signals
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
