@@ -164,9 +164,8 @@ class _Maker:
             rules.append(In(earlier[int(self.rng.integers(len(earlier)))].name))
         include: Rule = rules[0]
         if len(rules) > 1:
-            include = (
-                AllOf((rules[0], AnyOf(tuple(rules[1:])))) if self.rng.random() < 0.7 else AnyOf(tuple(rules))
-            )
+            shapes = (AllOf(tuple(rules)), AllOf((rules[0], AnyOf(tuple(rules[1:])))), AnyOf(tuple(rules)))
+            include = shapes[int(self.rng.choice(3, p=[0.6, 0.3, 0.1]))]
         exclude: Rule | None = AnyOf((self.where(), Not(self.where()))) if self.rng.random() < 0.05 else None
         if self.rng.random() < 0.25:
             exclude = self.where()

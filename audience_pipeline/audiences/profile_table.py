@@ -105,7 +105,7 @@ def profile_table(
             connection.execute(f"create view profile as select {', '.join(['_row', *typed])} from incoming")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
-        [rows] = connection.execute("select count(*) from profile").fetchone() or [0]
+        [(rows,)] = connection.execute("select count(*) from profile").fetchall()
         yield ProfileTable(connection, table, rows, wanted - set(columns))
 
 
@@ -124,7 +124,7 @@ def _typed(name: str, dtype: pl.DataType, fields: Mapping[str, Field]) -> str:
         column = f"cast({column} as {_TYPES[fields[name].type]})"
     elif dtype == pl.Null:
         column = f"cast({column} as varchar)"
-    return f"nullif({column}, 'nan'::double)" if dtype.is_float() else column
+    return f"case when not isnan({column}) then {column} end" if dtype.is_float() else column
 
 
 def _quoted(name: str) -> str:

@@ -71,7 +71,15 @@ def _page(
         table_path(settings.lake, "audience_memberships", day), columns=["audience", "size", "members"]
     )
     standing = _standing(settings, day)
-    reached = dict(on_platforms(memberships, standing, definitions, delivered=_delivered(ledger)))
+    reached = dict(
+        on_platforms(
+            memberships,
+            standing,
+            definitions,
+            delivered=_delivered(ledger),
+            salt=settings.config.audiences.holdout_salt,
+        )
+    )
     earlier = history(settings.lake / "audience_sizes", as_of, DAYS_SHOWN).filter(pl.col("as_of") < as_of)
     drawn: dict[str, list[tuple[date, int]]] = defaultdict(list)
     for name, at, size in pl.concat([earlier, found]).select("audience", "as_of", "size").iter_rows():
