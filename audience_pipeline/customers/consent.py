@@ -35,6 +35,7 @@ def consent(
     customers: pl.LazyFrame,
     identities: pl.LazyFrame | None = None,
     web: pl.LazyFrame | None = None,
+    named_by: Sequence[pl.LazyFrame] = (),
     landings: Sequence[str] = (),
     policy: ConsentPolicy = ConsentPolicy(),  # noqa: B008 (frozen)
 ) -> pl.LazyFrame:
@@ -58,6 +59,8 @@ def consent(
             ``identities`` have one too.
         identities: ``source_id, customer_id``; without it, every source id is a customer.
         web: the landed ``web_events``, for the Global Privacy Control of browsers.
+        named_by: other tables up to ``as_of`` that say whose an address, a number or a loyalty card is:
+            ``customer_id`` and any of ``meta_email, meta_phone, loyalty_id``.
         landings: landing ids of ``contacts`` in the order in which they landed.
         policy: what silence and signals mean.
 
@@ -80,7 +83,8 @@ def consent(
         .collect(engine="streaming")
         .lazy()
     )
-    said = [_mapped(statements(events, holders(seen), as_of), same)]
+    had = pl.concat([holders(table) for table in (seen, *named_by)])
+    said = [_mapped(statements(events, had, as_of), same)]
     if web is not None:
         heard = _mapped(signals(web, as_of), same).join(rules, on="customer_id", how="left")
         said.append(

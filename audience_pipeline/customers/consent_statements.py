@@ -14,6 +14,7 @@ from audience_pipeline.identifiers.source_ids import (
     PREFIXES,
     SHOP,
     hashed_id,
+    prefixed,
 )
 
 GRANTED, DENIED, ERASE = "granted", "denied", "erase"
@@ -31,32 +32,38 @@ STATEMENTS: dict[str, pl.DataType] = {
 }
 _OPTIONAL = ("purpose", "platform", "source", "legal_basis", "signal")
 _BY_HASH = {"meta_email": EMAIL, "meta_phone": PHONE}
+_PAIRS = {"source_id": pl.String(), "name": pl.String()}
 
 
-def holders(contacts: pl.LazyFrame) -> pl.LazyFrame:
-    """Who ever had which address or number: ``source_id, name``, each pair once.
+def holders(table: pl.LazyFrame) -> pl.LazyFrame:
+    """Who ever had which address, number or card: ``source_id, name``, each pair once.
 
     Args:
-        contacts: ``customer_id, meta_email, meta_phone``, of any date.
+        table: ``customer_id`` and any of ``meta_email, meta_phone, loyalty_id``, of any date.
 
     Returns:
-        ``name`` is the address or number as a source id is made of one (``email:...``, ``phone:...``).
+        ``name`` is the address, number or card as a source id is made of one (``email:...``, ``phone:...``,
+        ``loyalty:...``).
     """
-    return pl.concat(
-        [
-            contacts.filter(pl.col(column).is_not_null()).select(
-                pl.col("customer_id").alias("source_id"), hashed_id(prefix, column).alias("name")
-            )
-            for column, prefix in _BY_HASH.items()
-        ]
-    ).unique()
+    there = table.collect_schema().names()
+    named = {column: hashed_id(prefix, column) for column, prefix in _BY_HASH.items()}
+    named["loyalty_id"] = prefixed(LOYALTY, "loyalty_id")
+    pairs = [
+        table.filter(pl.col("customer_id").is_not_null() & pl.col(column).is_not_null()).select(
+            pl.col("customer_id").alias("source_id"), name.alias("name")
+        )
+        for column, name in named.items()
+        if column in there
+    ]
+    return pl.concat([pl.LazyFrame(schema=_PAIRS), *pairs]).unique()
 
 
 def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
     """What was stated up to a date, a row for each source id that it is about.
 
     A statement without an id is about everybody who ever had its address or number. One with an id is about
-    that id; if it denies something, about everybody with the address or number that it names as well.
+    that id; if it denies something, about everybody with the address or number that it names as well. Who
+    had which address is told by statements, too: those that name it with an id.
 
     A day without a time (midnight to the microsecond) counts as its beginning for a grant and as its end
     for a denial: of a day's contradicting statements the denial wins. A privacy signal is a denial of
@@ -64,7 +71,7 @@ def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyF
 
     Args:
         events: the landed ``consent_events``.
-        had: :func:`holders`.
+        had: :func:`holders` of whatever else has landed.
         as_of: the day up to which statements are seen.
 
     Returns:
@@ -90,7 +97,10 @@ def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyF
         "source",
         "legal_basis",
     ).with_columns(_counts_from())
-    return _reached(stated, had).select(pl.col(name).cast(dtype) for name, dtype in STATEMENTS.items())
+    agreed = holders(seen.filter((pl.col("status") == GRANTED) & ~is_signal))
+    # Who denies with an address has it, too; but a denial must never make a later grant reach further.
+    reached = _reached(stated, pl.concat([had, agreed]).unique(), pl.concat([had, holders(seen)]).unique())
+    return reached.select(pl.col(name).cast(dtype) for name, dtype in STATEMENTS.items())
 
 
 def speaks_for_its_customer(column: str) -> pl.Expr:
@@ -109,8 +119,11 @@ def _counts_from() -> pl.Expr:
     return pl.when(is_day & (pl.col("status") != GRANTED)).then(end).otherwise(at).alias("at")
 
 
-def _reached(stated: pl.LazyFrame, had: pl.LazyFrame) -> pl.LazyFrame:
-    """The statements with ``source_id``: by id, by the name of the address itself, by who ever had it."""
+def _reached(stated: pl.LazyFrame, granting: pl.LazyFrame, denying: pl.LazyFrame) -> pl.LazyFrame:
+    """The statements with ``source_id``: by id, by the name of the address itself, by who ever had it.
+
+    ``granting`` and ``denying`` say who had which, as far as grants and denials are concerned.
+    """
     denies = pl.col("status") != GRANTED
     named = stated.filter(pl.col("customer_id").is_not_null())
     clash = pl.any_horizontal(pl.col("customer_id").str.starts_with(SHOP + prefix) for prefix in PREFIXES)
@@ -130,6 +143,7 @@ def _reached(stated: pl.LazyFrame, had: pl.LazyFrame) -> pl.LazyFrame:
     parts = [
         named.with_columns(pl.col("customer_id").alias("source_id")),
         by_hash.with_columns(pl.col("name").alias("source_id")),
-        by_hash.filter(denies | pl.col("customer_id").is_null()).join(had, on="name", how="inner"),
+        by_hash.filter(denies).join(denying, on="name", how="inner"),
+        by_hash.filter(~denies & pl.col("customer_id").is_null()).join(granting, on="name", how="inner"),
     ]
     return pl.concat([part.select(list(STATEMENTS)) for part in parts])

@@ -15,6 +15,13 @@ from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
 
+_NAMED_BY = (
+    (Kind.ENGAGEMENT, "event_date", "meta_email"),
+    (Kind.WEB, "event_date", "loyalty_id"),
+    (Kind.TRANSACTIONS, "transaction_date", "loyalty_id"),
+)
+"""What besides contacts and statements says whose an address or a card is, and its day."""
+
 
 def consent_policy(settings: Settings) -> ConsentPolicy:
     """What silence and signals mean in a workspace: section ``consent`` of ``audience.yaml``."""
@@ -44,10 +51,13 @@ def decided(
         customers: ``customer_id`` of everybody who should have a row.
         identities: which source ids belong to a customer.
     """
-    kinds = (Kind.CONSENT, Kind.CRM, Kind.WEB)
-    for kind in kinds:
+    for kind in Kind:
         ensure_dataset(settings.lake, kind)
-    events, contacts, web = (dataset(settings.lake, kind) for kind in kinds)
+    events, contacts, web = (dataset(settings.lake, kind) for kind in (Kind.CONSENT, Kind.CRM, Kind.WEB))
+    named_by = [
+        dataset(settings.lake, kind).filter(pl.col(day) <= as_of).select("customer_id", name)
+        for kind, day, name in _NAMED_BY
+    ]
     return consents.consent(
         events,
         contacts,
@@ -55,6 +65,7 @@ def decided(
         customers=customers,
         identities=identities,
         web=web,
+        named_by=named_by,
         landings=landing_order(ledger, Kind.CRM),
         policy=consent_policy(settings),
     )
@@ -66,7 +77,7 @@ def consent_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefini
     @dg.asset(
         group_name="customers",
         partitions_def=calendar.daily,
-        deps=[Kind.CRM.dataset, Kind.CONSENT.dataset, Kind.WEB.dataset],
+        deps=[kind.dataset for kind in Kind],
         kinds={"polars", "parquet"},
         owners=["team:privacy"],
     )

@@ -8,7 +8,7 @@ import polars as pl
 from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import dataset, ensure_dataset
 from audience_pipeline.defs.sources import shop_facts
-from audience_pipeline.identifiers.source_ids import EMAIL, PHONE, PREFIXES, hashed_id, own_id
+from audience_pipeline.identifiers.source_ids import EMAIL, LOYALTY, PHONE, PREFIXES, hashed_id, own_id
 from audience_pipeline.ledger import consent_log
 from audience_pipeline.ledger.consent_log import Head
 from audience_pipeline.ledger.database import Ledger
@@ -19,6 +19,7 @@ from audience_pipeline.sources.requests import NAMED, READ_AS, People, Status, w
 from audience_pipeline.sources.scratch import private_folder
 
 _WITH_IDS = (Kind.TRANSACTIONS, Kind.CRM, Kind.WEB, Kind.ENGAGEMENT)
+_WITH_CARDS = (Kind.TRANSACTIONS, Kind.CRM, Kind.WEB)
 _WITH_HASHES = {Kind.CRM: ("meta_email", "meta_phone"), Kind.ENGAGEMENT: ("meta_email",)}
 
 
@@ -122,8 +123,12 @@ def _known(settings: Settings, named: pl.DataFrame) -> int:
             ]
         ),
         **{column: rows.select("row", column) for column in ("meta_email", "meta_phone")},
+        "loyalty_id": rows.filter(pl.col("customer_id").str.starts_with(LOYALTY)).select(
+            "row", pl.col("customer_id").str.strip_prefix(LOYALTY).alias("loyalty_id")
+        ),
     }
     places = [(kind, "customer_id") for kind in _WITH_IDS]
+    places += [(kind, "loyalty_id") for kind in _WITH_CARDS]
     places += [(kind, column) for kind, columns in _WITH_HASHES.items() for column in columns]
     found = [
         asked[column]

@@ -88,6 +88,25 @@ def test_who_is_unknown_is_kept_out_when_a_later_file_brings_them(shop: Run, tmp
     assert not sendable(tmp_path) & {"C8", "C9"}
 
 
+def test_a_loyalty_card_and_an_address_of_the_newsletter_stand_for_their_customer(
+    shop: Run, tmp_path: Path
+) -> None:
+    sold, opened = tmp_path / "sold.csv", tmp_path / "opened.csv"
+    sold.write_text(
+        "customer_id,transaction_date,transaction_amount,product_category,order_id,loyalty_id\n"
+        "C1,2026-01-05,10.00,shoes,O1,L77\n"
+    )
+    opened.write_text("event_at,event,customer_id,email\n2026-01-05,email_open,C2,bob@work.example\n")
+    assert shop("ingest", "transactions", sold).code == 0
+    assert shop("ingest", "engagement", opened).code == 0
+    people = listed(tmp_path, "loyalty_id,email\nL77,\n,bob@work.example\n")
+
+    said = shop("privacy", "opt-out", "--file", people, "--json")
+
+    assert (said.json["known"], said.json["unknown_but_kept"]) == (2, 0)
+    assert sendable(tmp_path) == {"C3", "Smith"}
+
+
 def test_an_erased_person_never_comes_back(shop: Run, tmp_path: Path) -> None:
     said = shop("privacy", "erase", "--customer-id", "ann@example.com")
     grants = tmp_path / "grants.csv"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+import polars as pl
+
 from audience_pipeline.customers.consent import ConsentPolicy
 from audience_pipeline_tests.customers.consent_frames import (
     NOON,
@@ -72,6 +74,33 @@ def test_a_grant_that_names_a_customer_and_an_address_speaks_for_that_customer_a
     people = decide(said("granted", customer="a", meta_email=ANN), contacts=contacts)
 
     assert [row["advertising"] for row in people.values()] == [True, False]
+
+
+def test_an_opt_out_by_an_address_reaches_whoever_had_it_in_a_newsletter_or_a_statement():
+    opened = pl.LazyFrame({"customer_id": ["a", None], "meta_email": [ANN, BOB]})
+    out = said("denied", LATER, customer=None, meta_email=ANN)
+
+    by_newsletter = decide(out, contacts=AMERICAN, named_by=[opened])
+    by_statement = decide(out, said("granted", NOON, "a", meta_email=ANN), contacts=AMERICAN)
+
+    for people in (by_newsletter, by_statement):
+        assert {name: row["opted_out"] for name, row in people.items()} == {"a": True, "b": False}
+
+
+def test_a_denial_with_an_address_does_not_hand_it_to_a_later_grant():
+    grant = said("granted", LATER, customer=None, meta_email=ANN)
+
+    people = decide(said("denied", NOON, "a", meta_email=ANN), grant, contacts=AMERICAN)
+
+    assert people["a"]["opted_out"]
+
+
+def test_an_opt_out_by_a_loyalty_card_reaches_whoever_has_shown_it():
+    shown = pl.LazyFrame({"customer_id": ["a", "b"], "loyalty_id": ["7", "8"]})
+
+    people = decide(said("denied", customer="id:loyalty:7"), contacts=AMERICAN, named_by=[shown])
+
+    assert {name: row["opted_out"] for name, row in people.items()} == {"a": True, "b": False}
 
 
 def test_a_reader_known_by_an_address_alone_is_opted_out_by_it():
