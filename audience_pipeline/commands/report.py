@@ -63,10 +63,7 @@ def gather(settings: Settings) -> dict[str, Any]:
             }
         )
         report["audiences"] = (
-            defined.join(sizes, on="audience", how="full", coalesce=True)
-            .with_columns(pl.col("members", "holdout").fill_null(0))
-            .sort("audience")
-            .to_dicts()
+            defined.join(sizes, on="audience", how="full", coalesce=True).sort("audience").to_dicts()
         )
     return report
 

@@ -153,6 +153,12 @@ def _fitting(title: str, columns: dict[str, str], rows: Sequence[Row], caption: 
     )
 
 
+def _why_not_delivered(members: int | None) -> str:
+    if members is None:
+        return "not evaluated"
+    return "never delivered" if members else "nobody to send"
+
+
 def delivery_tables(
     audiences: Sequence[Mapping[str, Any]], deliveries: Sequence[Mapping[str, Any]]
 ) -> Iterator[Table]:
@@ -186,7 +192,7 @@ def delivery_tables(
             number(size["holdout"]),
             "none",
             *("-",) * 6,
-            "nobody to send" if not size["members"] else "never delivered",
+            _why_not_delivered(size["members"]),
         )
         for name, size in sizes.items()
         if name not in delivered
