@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,10 +97,13 @@ def verify(
     directory: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Walk the log of consent and say whether anything in it was changed. Exit code 1 where it was.
+    """Walk the log of consent and say whether anything was changed in it, or in the statements that decide.
+
+    Exit code 1 where it was.
 
     Example: audience-pipeline privacy verify --json
     """
+    from audience_pipeline.defs.consent_kept import changed
     from audience_pipeline.defs.consent_log import log_folder, unlogged
     from audience_pipeline.ledger import consent_log
     from audience_pipeline.ledger.consent_verify import verify as verified
@@ -111,6 +114,7 @@ def verify(
         fail(f"{settings.home}: there is no workspace", 2)
     with progress("privacy verify"), Ledger.open(settings.ledger_url) as ledger:
         seen = verified(consent_log.heads(ledger), log_folder(settings), noted=head)
+        seen = replace(seen, problems=(*seen.problems, *changed(settings, ledger)))
         waiting = len(unlogged(ledger))
     if as_json:
         print_json({"intact": seen.intact, **asdict(seen), "landings_not_logged_yet": waiting})
@@ -123,7 +127,11 @@ def verify(
         )
         if seen.problems:
             rows = [
-                (number(one.sequence), "" if one.entry is None else number(one.entry), one.what)
+                (
+                    number(one.sequence) if one.sequence else "",
+                    "" if one.entry is None else number(one.entry),
+                    one.what,
+                )
                 for one in seen.problems
             ]
             headings = {"segment": "right", "from entry": "right", "what": "left"}

@@ -1,10 +1,12 @@
 """Everything that was stated goes into the log of consent: what has landed, and what browsers signal."""
 
+import logging
 from pathlib import Path
 
 import polars as pl
 
 from audience_pipeline.customers.consent_signals import new_signals
+from audience_pipeline.defs.consent_kept import bring_back
 from audience_pipeline.defs.lake import dataset, ensure_dataset
 from audience_pipeline.ledger import consent_chain, consent_log, landings
 from audience_pipeline.ledger.consent_log import REQUEST, SIGNALS, STATEMENTS
@@ -13,6 +15,8 @@ from audience_pipeline.ledger.landings import Landing
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import LANDED, Kind
 from audience_pipeline.sources.requests import FILE_NAME
+
+logger = logging.getLogger(__name__)
 
 
 def log_folder(settings: Settings) -> Path:
@@ -33,9 +37,13 @@ def unlogged(ledger: Ledger) -> list[Landing]:
 def log_statements(settings: Settings, ledger: Ledger) -> int:
     """Bring the log up to what has landed. Does nothing twice, and finishes what a killed process began.
 
+    Statements that are in the log and whose file is gone from the lake are written there again.
+
     Returns:
         How many entries were added.
     """
+    if back := bring_back(settings, ledger):
+        logger.warning("%s statements were missing in the lake and came back from the log", f"{back:,}")
     added = 0
     for landing in unlogged(ledger):
         path = settings.lake / Kind(landing.kind).dataset / f"{landing.landing_id}.parquet"

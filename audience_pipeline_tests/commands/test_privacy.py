@@ -214,6 +214,16 @@ def test_everything_that_is_stated_is_in_the_log_and_an_edit_is_found(shop: Run,
     assert shop("privacy", "verify", "--json").json["problems"][0]["entry"] == 2
 
 
+def test_an_opt_out_that_was_taken_from_the_lake_is_found(shop: Run, tmp_path: Path) -> None:
+    request = shop("privacy", "opt-out", "--customer-id", "C1", "--json").json["request_id"]
+    assert shop("privacy", "verify").code == 0
+
+    (tmp_path / "w" / "lake" / "consent_events" / f"{request}.parquet").unlink()
+
+    found = shop("privacy", "verify", "--json")
+    assert (found.code, found.json["intact"], len(found.json["problems"])) == (1, False, 1)
+
+
 def test_landing_the_same_file_again_logs_nothing_again(shop: Run, tmp_path: Path) -> None:
     consent = tmp_path / "consent.csv"
     consent.write_text("event_at,status,customer_id\n2026-01-01,granted,C1\n")

@@ -8,10 +8,12 @@ from datetime import date
 import dagster as dg
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 
 from audience_pipeline.customers.consent import CONSENT_NEEDED, ConsentPolicy
 from audience_pipeline.definitions import build_definitions
 from audience_pipeline.defs.consent import consent_policy, decided
+from audience_pipeline.defs.consent_kept import changed
 from audience_pipeline.defs.consent_log import log_folder, log_statements, newest_statement, unlogged
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
 from audience_pipeline.defs.privacy import request
@@ -71,6 +73,44 @@ def test_what_landed_without_being_logged_is_caught_up_with_in_order(
     assert unlogged(ledger) == []
     assert [head.origin for head in consent_log.heads(ledger)] == ["signals", "statements"]
     assert verify(consent_log.heads(ledger), log_folder(settings)).intact
+
+
+def test_statements_whose_file_is_gone_are_told_and_come_back_from_the_log(
+    settings: Settings, ledger: Ledger
+) -> None:
+    landed(settings, ledger, Kind.CONSENT, STATEMENTS)
+    log_statements(settings, ledger)
+    (file,) = (
+        path
+        for path in (settings.lake / "consent_events").glob("*.parquet")
+        if not path.stem.startswith("0-")
+    )
+    before = pl.read_parquet(file)
+    file.unlink()
+    told = [problem.what for problem in changed(settings, ledger)]
+
+    log_statements(settings, ledger)
+
+    assert told == ["2 of its statements are gone from the lake; a delivery brings them back"]
+    assert_frame_equal(pl.read_parquet(file), before, check_row_order=False)
+    assert list(changed(settings, ledger)) == []
+
+
+def test_statements_that_were_changed_or_put_there_are_told(settings: Settings, ledger: Ledger) -> None:
+    landed(settings, ledger, Kind.CONSENT, STATEMENTS)
+    log_statements(settings, ledger)
+    folder = settings.lake / "consent_events"
+    (file,) = (path for path in folder.glob("*.parquet") if not path.stem.startswith("0-"))
+    rows = pl.read_parquet(file)
+    assert list(changed(settings, ledger)) == []
+
+    rows.with_columns(status=pl.lit("granted")).write_parquet(file)
+    rows.write_parquet(folder / "0123456789abcdef.parquet")
+
+    assert [problem.what for problem in changed(settings, ledger)] == [
+        "the statements in the lake, which decide who is sent, are not those that were logged",
+        "there are statements in the lake that have never landed",
+    ]
 
 
 def test_a_segment_that_a_killed_process_left_does_not_hide_its_signals(
