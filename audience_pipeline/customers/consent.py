@@ -51,7 +51,7 @@ def consent(
     for personalisation too: not denied, and granted where silence means no.
 
     Args:
-        events: the landed ``consent_events``; those after ``as_of`` are not read.
+        events: the landed ``consent_events``, maybe with ``landed_at``; those after ``as_of`` are not read.
         contacts: the landed ``crm_contacts`` (then every address a customer ever had links a statement to
             it), or the ``identifiers`` of a date.
         as_of: the day up to which statements are seen.

@@ -30,7 +30,10 @@ STATEMENTS: dict[str, pl.DataType] = {
     "source": pl.String(),
     "legal_basis": pl.String(),
 }
-_OPTIONAL = ("purpose", "platform", "source", "legal_basis", "signal")
+_OPTIONAL = {
+    **dict.fromkeys(("purpose", "platform", "source", "legal_basis", "signal"), pl.String()),
+    "landed_at": pl.Datetime("us"),
+}
 _BY_HASH = {"meta_email": EMAIL, "meta_phone": PHONE}
 _PAIRS = {"source_id": pl.String(), "name": pl.String()}
 
@@ -67,10 +70,12 @@ def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyF
 
     A day without a time (midnight to the microsecond) counts as its beginning for a grant and as its end
     for a denial: of a day's contradicting statements the denial wins. A privacy signal is a denial of
-    everything, whatever its row says besides, and so is a request for erasure.
+    everything, whatever its row says besides, and so is a request for erasure. A grant counts from its
+    landing at the latest: one whose clock is ahead, or whose time zone was misread, must not outlive a
+    later opt-out.
 
     Args:
-        events: the landed ``consent_events``.
+        events: the landed ``consent_events``, maybe with ``landed_at`` in the time of the shop.
         had: :func:`holders` of whatever else has landed.
         as_of: the day up to which statements are seen.
 
@@ -79,7 +84,7 @@ def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyF
         ``kind`` is ``statement`` or ``signal``. A statement may reach a source id more than once.
     """
     there = events.collect_schema().names()
-    absent = [pl.lit(None, pl.String).alias(name) for name in _OPTIONAL if name not in there]
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in _OPTIONAL.items() if name not in there]
     seen = events.with_columns(absent).filter(pl.col("event_at").dt.date() <= as_of)
     is_signal = pl.col("signal").is_not_null() & (pl.col("status") != ERASE)
     total = is_signal | (pl.col("status") == ERASE)
@@ -96,6 +101,7 @@ def statements(events: pl.LazyFrame, had: pl.LazyFrame, as_of: date) -> pl.LazyF
         pl.when(is_signal).then(pl.lit("signal")).otherwise(pl.lit("statement")).alias("kind"),
         "source",
         "legal_basis",
+        "landed_at",
     ).with_columns(_counts_from())
     agreed = holders(seen.filter((pl.col("status") == GRANTED) & ~is_signal))
     # Who denies with an address has it, too; but a denial must never make a later grant reach further.
@@ -116,7 +122,8 @@ def _counts_from() -> pl.Expr:
     at = pl.col("event_at")
     is_day = at == at.dt.truncate("1d")
     end = at + pl.duration(days=1) - pl.duration(microseconds=1)
-    return pl.when(is_day & (pl.col("status") != GRANTED)).then(end).otherwise(at).alias("at")
+    granted = pl.min_horizontal(at, "landed_at")
+    return pl.when(pl.col("status") == GRANTED).then(granted).when(is_day).then(end).otherwise(at).alias("at")
 
 
 def _reached(stated: pl.LazyFrame, granting: pl.LazyFrame, denying: pl.LazyFrame) -> pl.LazyFrame:

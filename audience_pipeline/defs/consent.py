@@ -1,6 +1,7 @@
 """Who may be advertised to, as of a date."""
 
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import polars as pl
@@ -11,6 +12,7 @@ from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.lake import dataset, ensure_dataset, landing_order, newest_landing
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.storage import LANDING_SEQUENCE, landing_sequence
+from audience_pipeline.ledger import landings
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
@@ -59,7 +61,7 @@ def decided(
         for kind, day, name in _NAMED_BY
     ]
     return consents.consent(
-        events,
+        events.with_columns(_landed_at(settings, ledger)),
         contacts,
         as_of,
         customers=customers,
@@ -69,6 +71,22 @@ def decided(
         landings=landing_order(ledger, Kind.CRM),
         policy=consent_policy(settings),
     )
+
+
+def _landed_at(settings: Settings, ledger: Ledger) -> pl.Expr:
+    """When each statement has landed, in the time of the shop as it is itself."""
+    zone = ZoneInfo(settings.config.shop.time_zone)
+    times = {
+        landing.landing_id: landing.landed_at.astimezone(zone).replace(tzinfo=None)
+        for landing in landings.committed(ledger, Kind.CONSENT)
+    }
+    moment = pl.Datetime("us")
+    landed = (
+        pl.col("landing_id").replace_strict(times, default=None, return_dtype=moment)
+        if times
+        else pl.lit(None, moment)
+    )
+    return landed.alias("landed_at")
 
 
 def consent_asset(settings: Settings, calendar: AsOfCalendar) -> dg.AssetsDefinition:

@@ -159,6 +159,19 @@ def test_a_delivery_sees_what_has_landed_though_it_is_dated_tomorrow(
     assert (now, today) == (True, False)
 
 
+def test_an_opt_out_holds_against_a_grant_whose_clock_was_ahead_when_it_landed(
+    settings: Settings, ledger: Ledger
+) -> None:
+    tomorrow = (pl.Series([date.today()]).dt.offset_by("1d"))[0]
+    grants = f"event_at,status,customer_id\n{tomorrow}T09:00:00Z,granted,a\n{tomorrow}T09:00:00Z,granted,b\n"
+    landed(settings, ledger, Kind.CONSENT, grants)
+    request(settings, ledger, one_person("a"), "denied")
+
+    people = decided(settings, ledger, date.max, pl.LazyFrame({"customer_id": ["a", "b"]})).collect()
+
+    assert people.select("customer_id", "advertising").rows() == [("a", False), ("b", True)]
+
+
 def test_a_merge_is_seen_by_the_decision(settings: Settings, ledger: Ledger) -> None:
     landed(settings, ledger, Kind.CRM, "customer_id,country\na,US\nb,US\n")
     landed(settings, ledger, Kind.CONSENT, STATEMENTS)
