@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from audience_pipeline.commands.audience_files import (
-    check_definitions,
     list_audiences,
     schema,
     upload,
@@ -18,6 +17,7 @@ from audience_pipeline.commands.console import (
     DirOption,
     JsonOption,
     fail,
+    note,
     out,
     print_json,
     progress,
@@ -28,6 +28,7 @@ from audience_pipeline.commands.runner import JobFailedError, Ran, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
 from audience_pipeline.commands.tables import delivery_tables, number
 from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Audiences: list, validate, preview, upload, sync, status.")
 app.command()(preview)
@@ -55,8 +56,7 @@ def sync(
     Example: audience-pipeline audiences sync high_predicted_ltv --platform meta --dry-run
     """
     settings = workspace(directory)
-    if unknown := sorted(set(names or []) - set(check_definitions(settings).names)):
-        fail(f"no audience is called {', '.join(unknown)}", 2)
+    mistakes = _mistakes(settings, names or [])
     chosen = [f"{one.value}/audience_sync" for one in (platform or list(Platform))]
     config = {
         key.replace("/", "__"): {"audiences": names or None, "dry_run": dry_run, "confirm": yes}
@@ -80,16 +80,44 @@ def sync(
             out.print(_reports_table(reports, dry_run=dry_run))
         for sentence in [*missing, *_not_evaluated(ran, chosen)]:
             out.print(sentence, highlight=False)
-    if missing or any(report["state"] in {"failed", "incomplete", "held"} for report in reports):
+    if mistakes or missing or any(report["state"] in {"failed", "incomplete", "held"} for report in reports):
         raise typer.Exit(1)
 
 
+def _mistakes(settings: Settings, names: list[str]) -> bool:
+    """Whether definitions have mistakes, which are said: opt-outs and the other audiences are sent all the
+    same.
+    """
+    from audience_pipeline.audiences.definition import DefinitionErrors, audience_names, load_definitions
+    from audience_pipeline.audiences.words import nearest
+    from audience_pipeline.defs.vocabulary import vocabulary
+
+    there = audience_names(settings.audiences)
+    if unknown := [f"{name}{nearest(name, there)}" for name in sorted(set(names) - there)]:
+        fail(f"no audience is called {', '.join(unknown)}", 2)
+    try:
+        load_definitions(settings.audiences, **vocabulary(settings, with_segments=False))
+    except DefinitionErrors as error:
+        note(f"{error}\nAudiences with a mistake keep whom they have, without those who opted out.")
+        return True
+    except ValueError as error:
+        fail(f"audience.yaml: {error}", 2)
+    return False
+
+
 def _not_evaluated(ran: Ran, chosen: list[str]) -> list[str]:
-    names = {name for key in chosen for name in ran.metadata.get(key, {}).get("not_evaluated") or []}
-    if not names:
-        return []
-    listed = ", ".join(sorted(names))
-    return [f"{listed}: defined after the newest refresh; run audience-pipeline refresh first"]
+    from audience_pipeline.defs.sending import DEFINED_LATER
+
+    reasons: dict[str, str] = {}
+    for key in chosen:
+        reasons |= ran.metadata.get(key, {}).get("not_evaluated") or {}
+    later = sorted(name for name, reason in reasons.items() if reason == DEFINED_LATER)
+    said = [f"{name}: {reason}" for name, reason in sorted(reasons.items()) if name not in later]
+    if later:
+        said.append(
+            f"{', '.join(later)}: defined after the newest refresh; run audience-pipeline refresh first"
+        )
+    return said
 
 
 def _reports_table(reports: list[dict[str, Any]], *, dry_run: bool) -> Any:

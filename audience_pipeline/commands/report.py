@@ -11,10 +11,8 @@ from audience_pipeline.settings import Settings
 
 def gather(settings: Settings) -> dict[str, Any]:
     """Sources, model, quintiles, segments and audiences of the newest complete as-of date, JSON-safe."""
-    from audience_pipeline.audiences.definition import load_definitions
     from audience_pipeline.audiences.stored import stored_sizes
     from audience_pipeline.defs.storage import table_path
-    from audience_pipeline.defs.vocabulary import vocabulary
     from audience_pipeline.delivery.status import status
     from audience_pipeline.ledger import landings, refreshes
     from audience_pipeline.ledger.database import Ledger
@@ -55,17 +53,18 @@ def gather(settings: Settings) -> dict[str, Any]:
     members = table_path(settings.lake, "audience_memberships", as_of.isoformat())
     if members.is_file():
         sizes = stored_sizes(members).select("audience", members="size", holdout="held_out")
-        defined = pl.DataFrame(
-            {
-                "audience": load_definitions(
-                    settings.audiences, **vocabulary(settings, with_segments=False)
-                ).names
-            }
-        )
+        defined = pl.DataFrame({"audience": _defined(settings)}, schema={"audience": pl.String})
         report["audiences"] = (
             defined.join(sizes, on="audience", how="full", coalesce=True).sort("audience").to_dicts()
         )
     return report
+
+
+def _defined(settings: Settings) -> list[str]:
+    """The names of the audiences, also of those whose definitions have mistakes: their deliveries count."""
+    from audience_pipeline.audiences.definition import audience_names
+
+    return sorted(audience_names(settings.audiences))
 
 
 def _model(settings: Settings, as_of: str) -> dict[str, Any] | None:

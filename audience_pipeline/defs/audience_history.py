@@ -56,7 +56,7 @@ def audience_history_definitions(settings: Settings, calendar: AsOfCalendar) -> 
         found = sizes_on(settings.lake, as_of)
         _record_history(context, found)
         with ledger.open() as opened:
-            page = write_page(settings, opened, as_of, defined(settings), found, unusual(found))
+            page = write_page(settings, opened, as_of, defined(settings).definitions, found, unusual(found))
         seen = landing_sequence(settings.lake, context.partition_key, "audience_memberships")
         return dg.MaterializeResult(
             value=found,

@@ -141,7 +141,7 @@ def _warnings(
 def _standing(settings: Settings, day: str) -> pl.DataFrame:
     path, profile = (table_path(settings.lake, name, day) for name in (STANDING, "customer_profile"))
     if not path.is_file() or path.stat().st_mtime_ns < profile.stat().st_mtime_ns:
-        write_standing(settings, day)
+        write_standing(settings, day, sound=False)
     return pl.read_parquet(path)
 
 

@@ -9,11 +9,13 @@ import polars as pl
 
 from audience_pipeline.audiences.activity_counts import asked_by
 from audience_pipeline.audiences.activity_table import Activity
-from audience_pipeline.audiences.definition import Definitions, load_definitions
+from audience_pipeline.audiences.definition import DefinitionErrors, Definitions
+from audience_pipeline.audiences.documents import Problem
 from audience_pipeline.audiences.evaluation import rules_of
 from audience_pipeline.audiences.membership import NotEvaluated, attempts
 from audience_pipeline.audiences.rules import Did, leaves
 from audience_pipeline.audiences.sizes import newest_before, sizes
+from audience_pipeline.audiences.sound import Sound, load_sound
 from audience_pipeline.audiences.stored import People, distinct_members, stored
 from audience_pipeline.customers.mapped import merged_activity
 from audience_pipeline.defs.audience_page import page_path
@@ -57,8 +59,8 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
             dg.AssetCheckSpec(
                 EVALUATED,
                 asset="audience_memberships",
-                description="Every condition of every audience could be answered. An audience of which one "
-                "could not has no members on this date, and deliveries leave it as it is.",
+                description="Every definition could be read and every condition answered. An audience of "
+                "which one could not has no members on this date, and deliveries leave it as it is.",
             ),
         ],
     )
@@ -68,22 +70,24 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         """Who is in which audience on the as-of date, and who of them is held out so that lift can be
         measured. One row per audience: its members as a bitmap of customer numbers.
         """
-        definitions = defined(settings)
+        found = defined(settings)
+        definitions = found.definitions
         as_of = date.fromisoformat(context.partition_key)
         seen = landing_sequence(settings.lake, context.partition_key, "customer_profile")
         members, failed = evaluated(settings, definitions, as_of)
         path = table_path(settings.lake, "audience_memberships", context.partition_key)
         # Written here and not by the I/O manager: the refresh is complete only once the table is there.
         write_table(path, members, seen, compression="uncompressed")
-        write_standing(settings, context.partition_key)
+        write_standing(settings, context.partition_key, sound=not found.problems)
+        not_evaluated = {one.audience.name: one.reason for one in failed} | dict(found.mistakes)
         details = {
             "run_id": context.run_id,
             "audiences": members["audience"].to_list(),
-            "not_evaluated": {one.audience.name: one.reason for one in failed},
+            "not_evaluated": not_evaluated,
         }
         with ledger.open() as opened:
             refreshes.record(opened, as_of, seen, details)
-        found = sizes(path, newest_before(path.parent, as_of))
+        changed = sizes(path, newest_before(path.parent, as_of))
         return dg.MaterializeResult(
             metadata={
                 **table_metadata(settings.lake, path, context.partition_key),
@@ -92,26 +96,28 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
                 "members": int(members["size"].sum()),
                 "people": distinct_members(members),
                 "page": dg.MetadataValue.path(str(page_path(settings, as_of))),
-                **_changes(found),
+                **_changes(changed),
             },
-            check_results=[_emptiness(found), _completeness(failed)],
+            check_results=[_emptiness(changed), _completeness(not_evaluated, found.nameless)],
         )
 
     return [audience_memberships]
 
 
-def defined(settings: Settings) -> Definitions:
-    """The audiences of the workspace.
+def defined(settings: Settings) -> Sound:
+    """The audiences of the workspace whose definitions have no mistake, and what is wrong with the others.
 
     Raises:
-        dg.Failure: there are none; an empty folder must not look like a wish to empty every audience.
+        dg.Failure: nothing can be used: there are none, all have mistakes, or the suppression rules do; an
+            empty folder must not look like a wish to empty every audience.
     """
-    definitions = load_definitions(settings.audiences, **vocabulary(settings, with_segments=False))
-    if not len(definitions):
-        raise dg.Failure(
-            f"{settings.audiences} defines no audience: check AUDIENCE_DEFINITIONS", allow_retries=False
-        )
-    return definitions
+    try:
+        found = load_sound(settings.audiences, **vocabulary(settings, with_segments=False))
+    except DefinitionErrors as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+    if not len(found.definitions):
+        raise dg.Failure("\n".join(map(str, found.problems)), allow_retries=False)
+    return found
 
 
 def evaluated(
@@ -212,15 +218,15 @@ def _emptiness(found: pl.DataFrame) -> dg.AssetCheckResult:
     )
 
 
-def _completeness(failed: Sequence[NotEvaluated]) -> dg.AssetCheckResult:
-    said = [f"{one.audience.name}: {one.reason}" for one in failed[:MOST_NAMED]]
-    said += [f"and {len(failed) - MOST_NAMED} more"] if len(failed) > MOST_NAMED else []
+def _completeness(not_evaluated: Mapping[str, str], nameless: Sequence[Problem]) -> dg.AssetCheckResult:
+    said = [f"{name}: {reason}" for name, reason in not_evaluated.items()] + [str(one) for one in nameless]
+    more = [f"and {len(said) - MOST_NAMED} more"] if len(said) > MOST_NAMED else []
     return dg.AssetCheckResult(
         check_name=EVALUATED,
-        passed=not failed,
+        passed=not said,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=" | ".join(said) or "every audience was evaluated",
-        metadata={"not_evaluated": len(failed)},
+        description=" | ".join(said[:MOST_NAMED] + more) or "every audience was evaluated",
+        metadata={"not_evaluated": len(said)},
     )
 
 

@@ -5,16 +5,17 @@ from datetime import date
 import dagster as dg
 import polars as pl
 
-from audience_pipeline.audiences.definition import Definition
+from audience_pipeline.audiences.definition import Definition, DefinitionErrors, Definitions
 from audience_pipeline.audiences.eligibility import eligibility, opted_out
 from audience_pipeline.audiences.errors import MembershipError
+from audience_pipeline.audiences.sound import Sound, load_sound
 from audience_pipeline.audiences.stored import read_members
-from audience_pipeline.defs.audiences import defined
 from audience_pipeline.defs.consent import decided
 from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
 from audience_pipeline.defs.numbers import numbering
 from audience_pipeline.defs.storage import table_path
+from audience_pipeline.defs.vocabulary import vocabulary
 from audience_pipeline.delivery.recipients import Recipient, Wanted, members_for
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.delivery.run import sync
@@ -63,9 +64,9 @@ def deliver(
     Consent is decided with every statement that has landed by now, not only with those of the as-of date.
 
     Returns:
-        The reports, and audiences that the newest refresh did not evaluate, with the reason. Nobody knows who
-        is in them: those that were delivered before keep the people whom they have, as far as these may
-        still be sent; the others are left alone.
+        The reports, and audiences that the newest refresh did not evaluate or whose definition has a mistake,
+        with the reason. Nobody knows who is in them: those that were delivered before keep the people whom
+        they have, as far as these may still be sent; the others are left alone.
     """
     refresh = newest_refresh(settings, ledger)
     platform = client.capabilities.platform
@@ -76,7 +77,8 @@ def deliver(
     reasons = refresh.details.get("not_evaluated", {})
     unknown: dict[str, str] = {}
     reports: list[DeliveryReport] = []
-    for audience in _audiences(settings, platform, config):
+    known = _defined(settings)
+    for audience in _audiences(known, platform, config):
         description = " ".join(audience.description.split())
         wanted: Wanted | None
         if audience.name in evaluated:
@@ -89,10 +91,23 @@ def deliver(
         reports.append(sending.sync(ledger, client, config, audience.name, wanted, description))
         if reports[-1].platform_stopped:
             return reports, unknown
+    delivered = _delivered(ledger, client)
+    for name in sorted(known.mistakes.keys() | delivered):
+        reason = known.reason(name)
+        if reason is None or name not in (config.audiences or [name]):
+            continue
+        unknown[name] = reason
+        left = sending.kept(ledger, AudienceKey(platform, client.account, name))
+        if left is not None:
+            reports.append(sending.sync(ledger, client, config, name, left, ""))
+            if reports[-1].platform_stopped:
+                return reports, unknown
     if config.audiences is None:
+        wanted_here = {audience.name for audience in _audiences(known, platform, config)}
         reports += [
             sending.sync(ledger, client, config, name, {}, "", retired=True)
-            for name in _retired(settings, ledger, client)
+            for name in delivered
+            if name not in wanted_here and known.reason(name) is None
         ]
         if not config.dry_run and all(_follows_consent(report) for report in reports):
             note_consent_sent(settings.lake, platform.value, statements)
@@ -206,24 +221,30 @@ class _Sending:
         )
 
 
-def _retired(settings: Settings, ledger: Ledger, client: AudienceClient) -> list[str]:
-    """Audiences that were delivered once and that no definition asks for any more."""
-    platform = client.capabilities.platform
-    wanted = {audience.name for audience in defined(settings) if platform in audience.platforms}
+def _defined(settings: Settings) -> Sound:
+    """What the definition files say. Whatever is wrong with them, opt-outs are delivered all the same."""
+    try:
+        return load_sound(settings.audiences, **vocabulary(settings, with_segments=False))
+    except DefinitionErrors as error:
+        return Sound(Definitions(()), nameless=error.problems, problems=error.problems)
+
+
+def _delivered(ledger: Ledger, client: AudienceClient) -> list[str]:
+    """Audiences that were delivered once."""
     with ledger.reading() as connection:
-        known = deliveries.audiences(connection, platform, client.account)
-    return [audience.key.audience for audience in known if audience.key.audience not in wanted]
+        known = deliveries.audiences(connection, client.capabilities.platform, client.account)
+    return [audience.key.audience for audience in known]
 
 
-def _audiences(settings: Settings, platform: Platform, config: SyncConfig) -> list[Definition]:
-    definitions = defined(settings)
-    if unknown := sorted(set(config.audiences or []) - set(definitions.names)):
+def _audiences(known: Sound, platform: Platform, config: SyncConfig) -> list[Definition]:
+    names = {*known.definitions.names, *known.mistakes}
+    if not known.nameless and (unknown := sorted(set(config.audiences or []) - names)):
         raise dg.Failure(
-            f"no audience is called {', '.join(unknown)}; there are {', '.join(definitions.names)}",
+            f"no audience is called {', '.join(unknown)}; there are {', '.join(sorted(names))}",
             allow_retries=False,
         )
     return [
         audience
-        for audience in definitions
+        for audience in known.definitions
         if platform in audience.platforms and (config.audiences is None or audience.name in config.audiences)
     ]

@@ -13,14 +13,15 @@ SOUND = "sound_definitions"
 """Key in the metadata of the file: ``lookup.digest`` of the definitions."""
 
 
-def write_standing(settings: Settings, as_of: str) -> None:
+def write_standing(settings: Settings, as_of: str, *, sound: bool = True) -> None:
     """Write where each customer stands with each platform, next to the profile of the date.
 
-    The file says besides which definitions were found sound: a preview need not check all of them again.
+    The file says besides which definitions were found ``sound``: a preview need not check all of them again.
 
     Args:
-        settings: the workspace; its definitions have been loaded without a mistake.
+        settings: the workspace.
         as_of: the date; its ``customer_profile``, ``identifiers`` and ``consent`` are there.
+        sound: whether the definitions have just been loaded without a mistake.
     """
     lake = settings.lake
     profile = table_path(lake, "customer_profile", as_of)
@@ -31,4 +32,5 @@ def write_standing(settings: Settings, as_of: str) -> None:
         pl.read_parquet(table_path(lake, "identifiers", as_of)),
         pl.read_parquet(table_path(lake, "consent", as_of)),
     )
-    write_table(table_path(lake, STANDING, as_of), table, said={SOUND: digest(settings.audiences)})
+    said = {SOUND: digest(settings.audiences)} if sound else {}
+    write_table(table_path(lake, STANDING, as_of), table, said=said)

@@ -99,16 +99,28 @@ def test_one_file_alone_can_be_checked(run: Run, folder: Path) -> None:
     assert run("audiences", "validate", folder / "big_spenders.yaml").code == 0
 
 
-def test_broken_definitions_stop_the_commands_that_use_them(
+def test_broken_definitions_stop_the_list_but_no_delivery(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "broken.yaml").write_text(BROKEN)
     monkeypatch.setenv("AUDIENCE_DEFINITIONS", str(folder))
 
-    for command in (("list",), ("sync",)):
-        said = run("audiences", *command, "--dir", "w")
-        assert said.code == 2
-        assert "broken.yaml:3" in said.err
+    said = run("audiences", "list", "--dir", "w")
+    assert said.code == 2
+    assert "broken.yaml:3" in said.err
+
+    said = run("audiences", "sync", "--dir", "w")
+    assert said.code == 1
+    assert "broken.yaml:3" in said.err
+    assert "keep whom they have, without those who opted out" in said.err
+    assert "meta is not configured" in said.out
+
+
+def test_an_audience_that_is_not_defined_is_not_delivered(run: Run) -> None:
+    said = run("audiences", "sync", "new_custmers", "--dir", "w")
+
+    assert said.code == 2
+    assert "no audience is called new_custmers (did you mean new_customers?)" in said.err
 
 
 def test_the_list_says_what_each_audience_is_for(run: Run) -> None:

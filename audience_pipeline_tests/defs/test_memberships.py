@@ -236,3 +236,50 @@ def test_an_audience_that_could_not_be_evaluated_keeps_its_people_but_for_opt_ou
     assert held(sandbox)["buyers"] == set(PEOPLE) - set(PEOPLE[10:13])
     assert not held(sandbox)["lookers"] & set(PEOPLE[10:13])
     assert "later" not in held(sandbox)
+
+
+def test_a_mistake_in_one_definition_stops_neither_the_others_nor_opt_outs(
+    shop: Settings, sandbox: str
+) -> None:
+    client = MetaClient(base_url=sandbox, access_token="sandbox-meta-token", account="1234567890")
+    state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
+    refresh(shop, YESTERDAY)
+    with Ledger.open(shop.ledger_url) as ledger:
+        deliver(shop, ledger, client, SyncConfig())
+        before = held(sandbox)
+        broken = shop.audiences / "buyers.yaml"
+        broken.write_text(BUYERS.replace("orders >=", "ordrs >="), encoding="utf-8")
+        result = refresh(shop, TODAY)
+        state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
+        reports, unknown = deliver(shop, ledger, client, SyncConfig())
+
+    assert result.success
+    assert sizes(shop, TODAY) == {"lookers": 31}
+    passed, said = checks(result)[EVALUATED]
+    assert not passed
+    assert said.startswith(f"buyers: {broken}:3: unknown field 'ordrs' (did you mean orders?)")
+    assert [report.ok for report in reports] == [True, True]
+    assert unknown == {"buyers": f"{broken}:3: unknown field 'ordrs' (did you mean orders?)"}
+    assert held(sandbox)["buyers"] == before["buyers"] - set(PEOPLE[10:13])
+    assert held(sandbox)["lookers"] == before["lookers"] - set(PEOPLE[10:13])
+
+
+@pytest.mark.parametrize("wrong", ["_suppression.yaml", "unreadable.yaml"])
+def test_files_that_may_mean_any_audience_stop_no_opt_out_and_retire_nobody(
+    shop: Settings, sandbox: str, wrong: str
+) -> None:
+    client = MetaClient(base_url=sandbox, access_token="sandbox-meta-token", account="1234567890")
+    state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
+    refresh(shop, YESTERDAY)
+    with Ledger.open(shop.ledger_url) as ledger:
+        deliver(shop, ledger, client, SyncConfig())
+        before = held(sandbox)
+        (shop.audiences / "buyers.yaml").unlink()
+        (shop.audiences / wrong).write_text("rules: [", encoding="utf-8")
+        state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
+        reports, unknown = deliver(shop, ledger, client, SyncConfig(confirm=True))
+
+    assert [report.ok for report in reports] == [True, True]
+    assert "buyers" in unknown
+    assert held(sandbox) == {name: people - set(PEOPLE[10:13]) for name, people in before.items()}
+    assert refresh(shop, TODAY).success is (wrong == "unreadable.yaml")
