@@ -122,6 +122,17 @@ def _follows_consent(report: DeliveryReport) -> bool:
     return report.rejected == 0 and report.removed >= asked
 
 
+def any_id_of(customers: pl.DataFrame, identities: pl.DataFrame | None) -> frozenset[str]:
+    """Ids of customers (``customer_id``), and those that became theirs by a merge.
+
+    Somebody who was delivered before a merge is there under the id of that time.
+    """
+    ids = frozenset(customers["customer_id"])
+    if identities is None:
+        return ids
+    return ids | frozenset(identities.join(customers, on="customer_id", how="semi")["source_id"])
+
+
 class _Sending:
     """The newest memberships, and who of them may be sent to one platform."""
 
@@ -141,10 +152,9 @@ class _Sending:
         refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
         sharing = opted_out(identifiers, consent, CAPABILITIES[platform])
         lost = pl.concat([refused["customer_id"], sharing]).unique().to_frame("customer_id")
-        self._no_consent = frozenset(lost["customer_id"])
-        if identities is not None:
-            # Somebody who was delivered before a merge is there under the id of that time.
-            self._no_consent |= frozenset(identities.join(lost, on="customer_id", how="semi")["source_id"])
+        self._no_consent = any_id_of(lost, identities)
+        allowed = consent.filter(f"advertising_{platform.value}").select("customer_id")
+        self._may_be_sent = any_id_of(allowed, identities) - self._no_consent
 
     @classmethod
     def gather(cls, settings: Settings, ledger: Ledger, refresh: Refresh, platform: Platform) -> "_Sending":
@@ -185,14 +195,12 @@ class _Sending:
             delivered = deliveries.members(connection, key)
         if not delivered:
             return None
-        may_be_sent = pl.col(f"advertising_{self._platform.value}")
-        allowed = frozenset(self._consent.filter(may_be_sent)["customer_id"]) - self._no_consent
         return {
             person.customer_id: Recipient(
                 Member(person.customer_id, dict(person.identifiers)), person.fingerprint
             )
             for person in delivered
-            if person.state is not MemberState.REMOVING and person.customer_id in allowed
+            if person.state is not MemberState.REMOVING and person.customer_id in self._may_be_sent
         }
 
     def sync(
