@@ -90,18 +90,14 @@ def profile_table(
     table = pl.scan_parquet(profile) if isinstance(profile, Path) else profile.lazy()
     columns = table.collect_schema()
     present = sorted(wanted & set(columns))
-    typed = [f"{_typed(name, columns[name], fields)} as {_quoted(name)}" for name in present]
     with duckdb.connect(":memory:") as connection:
         if isinstance(profile, Path):
-            row = "file_row_number::uinteger as _row"
-            incoming = "read_parquet(?, file_row_number = true)"
-            connection.execute(
-                f"create table profile as select {', '.join([row, *typed])} from {incoming}", [str(profile)]
-            )
+            _load(connection, profile, {name: _type(name, columns[name], fields) for name in present})
         else:
             # What is in memory already is asked where it lies: copying takes longer than some conditions.
             frame = table.with_row_index("_row").select("_row", *present).collect()
             connection.register("incoming", frame.to_arrow())
+            typed = (_typed(name, _type(name, columns[name], fields)) for name in present)
             connection.execute(f"create view profile as select {', '.join(['_row', *typed])} from incoming")
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
@@ -118,13 +114,52 @@ _TYPES: Mapping[FieldType, str] = {
 }
 
 
-def _typed(name: str, dtype: pl.DataType, fields: Mapping[str, Field]) -> str:
-    column = _quoted(name)
+FEW_VALUES = 1_000
+"""Texts with so few values are kept as numbers of their values: a sixteenth of the memory, and faster."""
+
+
+def _load(connection: duckdb.DuckDBPyConnection, path: Path, types: Mapping[str, str]) -> None:
+    """Copy columns of a file into the table ``loaded``, and make the view ``profile`` of it."""
+    file = "'" + str(path).replace("'", "''") + "'"
+    stored, shown = ["file_row_number::uinteger as _row"], ["_row"]
+    for number, (name, kind) in enumerate(types.items()):
+        column = _quoted(name)
+        shown.append(column)
+        stored.append(_typed(name, kind))
+        if kind != "varchar":
+            continue
+        values = (
+            f"select distinct {column}::varchar as value from read_parquet({file}) where {column} is not null"
+        )
+        found = connection.execute(f"select count(*) from ({values} limit {FEW_VALUES + 1})").fetchall()
+        if 0 < found[0][0] <= FEW_VALUES:
+            connection.execute(
+                f"create type _values_{number} as enum (select value from ({values}) order by 1)"
+            )
+            stored[-1] = f"cast({column} as _values_{number}) as {column}"
+            shown[-1] = f"cast({column} as varchar) as {column}"
+    connection.execute(
+        f"create table loaded as select {', '.join(stored)} from read_parquet({file}, file_row_number = true)"
+    )
+    connection.execute(f"create view profile as select {', '.join(shown)} from loaded")
+
+
+def _type(name: str, dtype: pl.DataType, fields: Mapping[str, Field]) -> str:
+    """The type of a column in the database."""
     if name in fields:
-        column = f"cast({column} as {_TYPES[fields[name].type]})"
-    elif dtype == pl.Null:
-        column = f"cast({column} as varchar)"
-    return f"case when not isnan({column}) then {column} end" if dtype.is_float() else column
+        return _TYPES[fields[name].type]
+    kinds = {pl.Boolean: "boolean", pl.Date: "date", pl.Float64: "double", pl.Float32: "double"}
+    return "bigint" if dtype.is_integer() else kinds.get(type(dtype), "varchar")
+
+
+def _typed(name: str, kind: str) -> str:
+    column = _quoted(name)
+    value = f"cast({column} as {kind})"
+    return (
+        f"case when not isnan({value}) then {value} end as {column}"
+        if kind == "double"
+        else f"{value} as {column}"
+    )
 
 
 def _quoted(name: str) -> str:

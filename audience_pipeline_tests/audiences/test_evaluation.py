@@ -74,7 +74,12 @@ def test_a_segment_is_meant_by_its_name_as_it_is():
     assert answered(InSegment("loyal")) == "bd"
     assert answered(InSegment("it's")) == "a"
     assert answered(Not(InSegment("loyal"))) == "ac"
-    assert answered(InSegment("' or true --")) == ""
+
+
+@pytest.mark.parametrize("name", ["' or true --", "renamed"])
+def test_a_segment_without_anybody_is_no_answer_because_leaving_it_out_would_let_everybody_in(name: str):
+    with pytest.raises(EvaluationError, match="nobody is in a segment"):
+        answered(Not(InSegment(name)))
 
 
 def test_a_list_means_those_of_it_who_are_in_the_profile():
@@ -198,3 +203,28 @@ def test_a_suppression_rule_that_cannot_be_answered_fails_where_it_applies():
     assert isinstance(found["bound"], NotEvaluated)
     assert not isinstance(found["free"], NotEvaluated)
     assert np.count_nonzero(found["free"].members) == 2
+
+
+@pytest.mark.parametrize("few", [0, 2, 1_000])
+def test_texts_are_compared_as_texts_however_they_are_kept(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, few: int
+):
+    """Kept as numbers of their values, they must not be compared by those numbers."""
+    monkeypatch.setattr(profile_table, "FEW_VALUES", few)
+    texts = ["zoe", "Ada", None, "it's ö", "adam", "", "b" * 40, "zoe"]
+    people = pl.DataFrame({"customer_id": list("abcdefgh"), "country": texts})
+    people.write_parquet(tmp_path / "profile.parquet")
+    asked = [
+        "country >= 'adam'", "country < 'b'", "country in ('zoe', 'nobody', 'Ada')", "country <> 'zoe'",
+        "country is null", "lower(country) = 'ada'", "country like 'ad%'", "country = ''",
+        "country between 'a' and 'c'", "not country = 'zoe'", "length(country) > 5",
+        "coalesce(country, 'none') = 'none'", "country = 'it''s ö'",
+    ]  # fmt: skip
+    rules = [where(text) for text in asked]
+
+    with evaluator(tmp_path / "profile.parquet", rules) as stored, evaluator(people, rules) as plain:
+        found = [stored.mask(rule, {}).tolist() for rule in rules]
+        assert found == [plain.mask(rule, {}).tolist() for rule in rules]
+
+    assert found[0] == [bool(text and text >= "adam") for text in texts]
+    assert found[2] == [text in ("zoe", "Ada") for text in texts]
