@@ -29,6 +29,9 @@ AsOf = Annotated[
     typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="As of this date; without it, the newest."),
 ]
 
+PHONE_DIGITS = 7
+"""As few digits as a phone number has."""
+
 
 @app.callback()
 def customers() -> None:
@@ -64,7 +67,7 @@ def explain(
     strangers = [name for name in names if not who and name in set(decisions["source_id"])]
     told = [story(identities, decisions, one, files, sequences) for one in [*who, *strangers]]
     if not told:
-        fail(f"nobody is known by that {how} as of {day}; customers merges counts who is")
+        fail(f"nobody is known by that {how} as of {day}{_hint(settings, customer, how)}")
     if as_json:
         print_json({"as_of": day, "found_by": how, "customers": told})
         return
@@ -133,6 +136,13 @@ def _source_ids(settings: Settings, given: str, day: date, identities: pl.DataFr
         if digest is not None:
             return how, [*found, *_having(settings, kind, digest, day)]
     return "id", [*found, *names]
+
+
+def _hint(settings: Settings, given: str, how: str) -> str:
+    digits = sum(character.isdigit() for character in given)
+    if how == "id" and digits >= PHONE_DIGITS and settings.config.shop.default_region is None:
+        return "; a phone number needs its country code here, such as +49 151 ..., or shop.default_region"
+    return "; ids are told apart by capital letters, and earlier dates know fewer of them (--as-of)"
 
 
 def _having(settings: Settings, kind: str, digest: str, day: date) -> list[str]:

@@ -140,8 +140,8 @@ def verify(
             out.print(f"Head, to be noted elsewhere: {seen.head}", highlight=False, soft_wrap=True)
         if waiting or seen.unfinished:
             note(
-                f"{number(max(waiting, seen.unfinished))} landings are not in the log yet: the next landing, "
-                "request or delivery brings them in."
+                f"Landings that are not in the log yet: {number(max(waiting, seen.unfinished))}; the next "
+                "landing, request or delivery brings them in."
             )
     if not seen.intact:
         raise typer.Exit(1)

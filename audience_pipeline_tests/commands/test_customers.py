@@ -89,6 +89,15 @@ def test_somebody_unknown_is_said_to_be(run: Run, workspace: Path) -> None:
 
     assert said.code == 1
     assert "nobody is known by that id as of 2026-03-02" in said.err
+    assert "capital letters" in said.err
+
+
+def test_a_phone_number_without_a_country_code_is_told_what_it_lacks(run: Run, workspace: Path) -> None:
+    said = run("customers", "explain", "0151 10617291", "--dir", workspace)
+
+    assert said.code == 1
+    assert "needs its country code" in said.err
+    assert "10617291" not in said.err
 
 
 def test_a_date_that_nobody_resolved_says_how_to_make_it(run: Run, workspace: Path) -> None:
