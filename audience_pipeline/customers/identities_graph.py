@@ -93,6 +93,14 @@ def resolve_links(ids: SourceIds, links: Links, limits: IdentityLimits) -> Resol
             break
         kept = (refusal == Refusal.KEPT) & (links.kind == weakest)
         refusal[kept & large[person[links.source]]] = Refusal.TOO_LARGE
+    for kind in range(len(KINDS)):
+        # A weak link that went before the kind that was to blame may come back, such as a browser.
+        dropped = (refusal == Refusal.TOO_LARGE) & (links.kind == kind)
+        if dropped.any():
+            refusal[dropped] = Refusal.KEPT
+            person = _together(len(ids), links.source, group, refusal == Refusal.KEPT)[0]
+            large = _too_large(ids, person, limits)
+            refusal[dropped & large[person[links.source]]] = Refusal.TOO_LARGE
     person = _together(len(ids), links.source, group, refusal == Refusal.KEPT)[0]
     return Resolution(person, refusal, group, several)
 

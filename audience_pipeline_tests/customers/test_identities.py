@@ -420,3 +420,14 @@ def test_a_table_of_an_older_landing_without_the_new_columns_is_read():
     )
 
     assert people(resolve(Landed(crm=crm), AS_OF, LANDINGS)) == {together("C1", "C2")}
+
+
+def test_a_customer_whose_addresses_are_too_many_keeps_the_browsers() -> None:
+    chain = [{"customer_id": f"C{n}", "email": f"m{n + more}"} for n in range(30) for more in (0, 1)]
+    web = [{"customer_id": "C0", "anonymous_id": "b0"}, {"anonymous_id": "b0"}]
+
+    found = resolved(crm=chain, web=web)
+
+    assert customers(found)["anonymous:b0"] == "C0"
+    assert max(len(ids) for ids in people(found)) == 2
+    assert set(refusals(found).values()) == {"the customer would have too many ids"}
