@@ -1,74 +1,30 @@
-"""What the demo should have sent, worked out anew from its input files: plain Python, none of our own code.
-
-It knows only what the platforms say of identifiers: how an address is written for each platform, that
-the last word on advertising counts, that silence means no in Europe.
-"""
+"""What the demo should have sent, worked out anew from its input files in plain Python, without our code."""
 
 from __future__ import annotations
 
-import csv
-import re
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 
-PLATFORMS = ("meta", "google", "tiktok")
-DIALLING = {
-    "DE": "49",
-    "AT": "43",
-    "FR": "33",
-    "US": "1",
-    "NL": "31",
-    "ES": "34",
-    "GB": "44",
-    "IT": "39",
-    "CH": "41",
-}
-NO_TRUNK_ZERO = {"IT", "ES", "US"}
-FREE_OF_CONSENT = {"US"}
-"""Of the countries of the synthetic shop, the only one where silence means yes."""
-PLACEHOLDERS = {"test@test.com", "noemail@noemail.com", "na@na.na", "1234567890", "see email"}
-
-
-def digest(text: str) -> str:
-    return sha256(text.encode()).hexdigest()
-
-
-def email_for(platform: str, typed: str) -> str | None:
-    """An address as a platform hashes it; None when it is none."""
-    text = typed.strip().lower()
-    if text in PLACEHOLDERS or not re.fullmatch(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+", text):
-        return None
-    local, _, domain = text.partition("@")
-    if platform == "tiktok" or (platform == "google" and domain in {"gmail.com", "googlemail.com"}):
-        local = local.partition("+")[0]
-    if platform == "google" and domain in {"gmail.com", "googlemail.com"}:
-        local = local.replace(".", "")
-    return f"{local}@{domain}"
-
-
-def phone_digits(typed: str, country: str) -> str | None:
-    """A number with its country code and no plus; None when it is none."""
-    text = typed.strip()
-    if text in PLACEHOLDERS or not re.search(r"\d", text):
-        return None
-    digits = re.sub(r"\D", "", text.replace("(0)", ""))
-    if text.startswith("+"):
-        return digits
-    if digits.startswith("00"):
-        return digits[2:]
-    code = DIALLING[country]
-    return code + (digits if country in NO_TRUNK_ZERO else digits.removeprefix("0"))
-
-
-def rows(path: Path) -> Iterator[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        yield from csv.DictReader(file)
+from audience_pipeline_tests.end_to_end.one_customer import Said, Tie, customers, is_browser
+from audience_pipeline_tests.end_to_end.raw_files import (
+    FILES,
+    PLATFORMS,
+    digest,
+    email_for,
+    phone_digits,
+    rows,
+)
+from audience_pipeline_tests.end_to_end.recomputed_consent import (
+    PURPOSES,
+    SILENCE_IS_YES,
+    Consent,
+    Statement,
+)
 
 
 @dataclass
@@ -89,6 +45,19 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Record:
+    """A row of a file, and the account, address or browser that it names."""
+
+    kind: str
+    row: Mapping[str, str]
+    source: str
+    said: Said
+    email: str | None
+    """As Meta writes it."""
+    phone: str | None
+
+
+@dataclass(frozen=True)
 class Input:
     """The input files of a demo."""
 
@@ -96,124 +65,185 @@ class Input:
     as_of: date
     phones_in_service: frozenset[str]
     """Every number that exists, as digits: which typed numbers are none is for the files' maker to say."""
+    competitors: frozenset[str]
+    """Domains of e-mail addresses of people who get nothing."""
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        return tuple(self._read())
+
+    def _read(self) -> Iterator[Record]:
+        for place, (kind, name) in enumerate(FILES.items()):
+            for line, row in enumerate(rows(self.folder / name), start=2):
+                email = email_for("meta", row.get("email") or "")
+                country = row.get("country", "").strip().upper()
+                typed = row.get("phone") or ""
+                number = phone_digits(typed, country) if country or typed.startswith("+") else None
+                number = number if number in self.phones_in_service else None
+                source = (
+                    row["customer_id"]
+                    or (f"loyalty:{row['loyalty_id']}" if row.get("loyalty_id") and kind != "web" else "")
+                    or (f"email:{digest(email)[:32]}" if email and kind != "consent" else "")
+                    or (f"anonymous:{row['anonymous_id']}" if kind == "web" else "")
+                )
+                day = next(
+                    row[name] for name in ("updated_at", "event_at", "transaction_date") if name in row
+                )
+                yield Record(kind, row, source, (place, day[:10], line), email, number)
+
+    def of(self, kind: str) -> Iterable[Record]:
+        return (record for record in self.records if record.kind == kind)
+
+    @cached_property
+    def first_names(self) -> dict[str, str]:
+        """The name that was said last of each account."""
+        return {
+            record.source: name
+            for record in sorted(self.of("crm"), key=lambda record: record.row["updated_at"])
+            if (name := record.row["first_name"].strip().lower())
+        }
+
+    @cached_property
+    def customer_of(self) -> dict[str, str]:
+        first: dict[str, Said] = {}
+        for record in self._usable():
+            first[record.source] = min(first.get(record.source, record.said), record.said)
+        return customers(first, self._ties(), self.first_names)
+
+    def _usable(self) -> Iterator[Record]:
+        for record in self.records:
+            if record.source and (record.kind != "transactions" or bought(record.row)):
+                yield record
+
+    def _ties(self) -> Iterator[Tie]:
+        names = {"loyalty_id": "loyalty", "anonymous_id": "anonymous", "click_id": "click"}
+        for record in self._usable():
+            hashed = {"email": record.email, "phone": record.phone}
+            values = {kind: digest(text)[:32] for kind, text in hashed.items() if text}
+            values |= {kind: text for name, kind in names.items() if (text := record.row.get(name))}
+            for kind, value in values.items():
+                yield Tie(record.source, kind, value, record.said)
 
     @cached_property
     def people(self) -> dict[str, Person]:
         people: dict[str, Person] = defaultdict(Person)
-        for row in sorted(rows(self.folder / "crm.csv"), key=lambda row: row["updated_at"]):
-            # who opened a second account is the same person
-            owner = row["customer_id"].removesuffix("-2") or self._reader(row)
-            if owner is None:
-                continue
-            person = people[owner]
-            country = row["country"].strip().upper()
-            person.country = country or person.country
+        for record in sorted(self.of("crm"), key=lambda record: record.row["updated_at"]):
+            row, person = record.row, people[self.customer_of[record.source]]
+            person.country = row["country"].strip().upper() or person.country
             for name in ("first_name", "last_name", "postal_code"):
                 setattr(person, name, row[name].strip().lower() or getattr(person, name))
             person.emails.append(row["email"])
-            number = phone_digits(row["phone"], country) if country else None
-            if number in self.phones_in_service:
-                person.phones.append(number)
+            if record.phone:
+                person.phones.append(record.phone)
         return people
 
-    def _reader(self, row: dict[str, str]) -> str | None:
-        """The customer that a reader of the newsletter, known by an address alone, has become."""
-        return self._by_email.get(email_for("meta", row["email"]))
-
     @cached_property
-    def _by_email(self) -> dict[str | None, str]:
-        owners: dict[str | None, set[str]] = defaultdict(set)
-        for row in rows(self.folder / "crm.csv"):
-            if row["customer_id"] and (email := email_for("meta", row["email"])):
-                owners[email].add(row["customer_id"].removesuffix("-2"))
-        return {email: who.copy().pop() for email, who in owners.items() if len(who) == 1}
-
-    @cached_property
-    def orders(self) -> dict[str, list[tuple[date, Decimal]]]:
+    def lines(self) -> dict[str, list[tuple[date, Decimal]]]:
         """Per customer the days and amounts of all lines that are no nonsense."""
-        orders: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
-        for row in rows(self.folder / "transactions.csv"):
-            try:
-                day = datetime.strptime(row["transaction_date"], "%Y-%m-%d %H:%M:%S").date()
-                amount = Decimal(row["transaction_amount"])
-            except (ValueError, InvalidOperation):
-                continue
-            if row["customer_id"] and amount.is_finite():
-                orders[row["customer_id"]].append((day, amount))
-        return orders
+        lines: dict[str, list[tuple[date, Decimal]]] = defaultdict(list)
+        for record in self.of("transactions"):
+            if record.source and (line := bought(record.row)):
+                lines[self.customer_of[record.source]].append(line)
+        return lines
 
-    def bought_within(self, days: int) -> set[str]:
+    def ordered(self, days: int) -> set[str]:
+        """Who bought something on one of the last days, today included."""
         since = self.as_of - timedelta(days=days)
         return {
             customer
-            for customer, lines in self.orders.items()
+            for customer, lines in self.lines.items()
             if any(day > since and amount > 0 for day, amount in lines)
         }
 
-    def first_bought_within(self, days: int) -> set[str]:
+    def first_ordered(self, days: int) -> set[str]:
+        """Who did so for the first time, and has not returned everything."""
         since = self.as_of - timedelta(days=days)
         firsts = {
             customer: min((day for day, amount in lines if amount > 0), default=None)
-            for customer, lines in self.orders.items()
+            for customer, lines in self.lines.items()
         }
         return {
             customer
             for customer, first in firsts.items()
             if first is not None
             and first > since
-            and sum(amount for day, amount in self.orders[customer] if day >= first) > 0
+            and sum(amount for day, amount in self.lines[customer] if day >= first) > 0
         }
 
-    @cached_property
-    def last_words(self) -> dict[tuple[str, str], bool]:
-        """(customer, platform) to whether the last word on advertising was a yes; absent after none."""
-        return self._words_about("advertising")
+    def did(self, event: str, days: int, at_least: int = 1) -> set[str]:
+        """Who did something in the last days, in whichever browser, under whichever address."""
+        since = (self.as_of - timedelta(days=days)).isoformat()
+        counts = Counter(
+            self.customer_of.get(record.source)
+            for record in self.records
+            if record.row.get("event") == event and record.row["event_at"][:10] > since
+        )
+        return {customer for customer, times in counts.items() if customer and times >= at_least}
 
     @cached_property
-    def personal_words(self) -> dict[tuple[str, str], bool]:
-        """The same of personalisation."""
-        return self._words_about("personalisation")
-
-    def _words_about(self, purpose: str) -> dict[tuple[str, str], bool]:
-        words: dict[tuple[str, str], bool] = {}
-        for row in sorted(rows(self.folder / "consent.csv"), key=lambda row: row["event_at"]):
-            if row["purpose"] != purpose:
-                continue
-            for customer in self._meant(row):
-                for platform in [row["platform"]] if row["platform"] else [*PLATFORMS, ""]:
-                    words[customer, platform] = row["status"] == "granted"
-        return words | {
-            (customer, platform): False for customer in self.signals for platform in (*PLATFORMS, "")
+    def members(self) -> dict[str, set[str]]:
+        """Of the audiences whose rules can be followed without a model."""
+        rivals = {
+            customer
+            for customer, person in self.people.items()
+            if (person.email("meta") or "").rpartition("@")[2] in self.competitors
+        }
+        carts = self.did("add_to_cart", 7) - self.did("purchase", 7) - self.ordered(7)
+        readers = self.did("email_open", 30, at_least=2) | self.did("email_click", 30)
+        return {
+            "recent_converters": self.ordered(30),
+            "new_customers": self.first_ordered(60) - rivals,
+            "cart_abandoners": carts - rivals,
+            "engaged_newsletter_readers": readers - self.ordered(60) - self.did("unsubscribe", 30) - rivals,
         }
 
     @cached_property
     def signals(self) -> set[str]:
-        """Whose browser asks not to be followed, where that counts; in the shop nobody agrees afterwards."""
-        sending = {row["customer_id"] for row in rows(self.folder / "web_events.csv") if row["gpc"] == "true"}
-        return {
-            customer for customer in sending & set(self.people) if self.people[customer].country in {"US", ""}
+        """Whose browser asks not to be followed, where that counts."""
+        sending = {
+            self.customer_of.get(record.source) for record in self.of("web") if record.row["gpc"] == "true"
         }
+        return {one for one in sending if one and self.countries.get(one, SILENCE_IS_YES) & SILENCE_IS_YES}
 
-    def _meant(self, row: dict[str, str]) -> set[str]:
-        """Whom a statement is about: an address speaks for everybody who ever had it."""
-        if row["customer_id"]:
-            return {row["customer_id"]}
-        email, number = email_for("meta", row["email"]), row["phone"].lstrip("+")
-        return {
-            customer
-            for customer, person in self.people.items()
-            if (email and email in {email_for("meta", typed) for typed in person.emails})
-            or (number and number in person.phones)
+    @cached_property
+    def countries(self) -> dict[str, frozenset[str]]:
+        """Where the accounts of each customer are, as they said last."""
+        last = {
+            record.source: country
+            for record in sorted(self.of("crm"), key=lambda record: record.row["updated_at"])
+            if (country := record.row["country"].strip().upper())
         }
+        found: dict[str, set[str]] = defaultdict(set)
+        for source, country in last.items():
+            found[self.customer_of[source]].add(country)
+        return {customer: frozenset(there) for customer, there in found.items()}
+
+    @cached_property
+    def consent(self) -> Consent:
+        return Consent(tuple(self._statements()), self.customer_of, self.countries)
+
+    def _statements(self) -> Iterator[Statement]:
+        had: dict[str, set[str]] = defaultdict(set)
+        for record in self.records:
+            for text in (record.email, record.phone):
+                if text and record.source:
+                    had[text].add(record.source)
+        for record in self.of("consent"):
+            # An address speaks for everybody who ever had it.
+            by_address = {source for text in (record.email, record.phone) if text for source in had[text]}
+            for speaker in {record.source} if record.source else by_address:
+                row = record.row
+                yield Statement(row["event_at"], speaker, row["purpose"], row["platform"], row["status"])
+        for record in self.of("web"):
+            customer = self.customer_of.get(record.source)
+            if record.row["gpc"] == "true" and customer in self.signals:
+                speaker = customer if is_browser(record.source) else record.source
+                for purpose in PURPOSES:
+                    yield Statement(record.row["event_at"], speaker, purpose, "", "denied")
 
     @cached_property
     def opted_out(self) -> set[str]:
-        return {customer for (customer, platform), yes in self.last_words.items() if not yes and not platform}
-
-    def denies(self, customer: str, platform: str) -> bool:
-        """Whether somebody's own last word was a no to something that the platform is told they agreed to."""
-        asked = [self.last_words, *([self.personal_words] if platform == "google" else [])]
-        return not all(words.get((customer, platform), True) for words in asked)
+        return {one for one in self.customer_of.values() if self.consent.said_no(one, "advertising")}
 
     @cached_property
     def denied_addresses(self) -> dict[str, frozenset[str]]:
@@ -222,19 +252,18 @@ class Input:
             platform: frozenset(
                 text
                 for customer in self.people
-                if self.denies(customer, platform)
+                if self.consent.denies(customer, platform)
                 for text in self.addresses(customer, platform)
             )
             for platform in PLATFORMS
         }
 
     def may_be_sent(self, customer: str, platform: str) -> bool:
-        """Who said yes, or nothing where that is a yes; unless somebody at the same address said no."""
-        silent = self.people[customer].country in FREE_OF_CONSENT if customer in self.people else False
-        agreed = self.last_words.get((customer, platform), silent)
-        if platform == "google":
-            agreed = agreed and self.personal_words.get((customer, platform), silent)
-        return agreed and not self.addresses(customer, platform) & self.denied_addresses[platform]
+        """Who agrees; unless somebody at the same address said no."""
+        return (
+            self.consent.agrees(customer, platform)
+            and not self.addresses(customer, platform) & self.denied_addresses[platform]
+        )
 
     def addresses(self, customer: str, platform: str) -> frozenset[str]:
         """The hashes of address and number that a platform would know somebody by."""
@@ -253,3 +282,13 @@ class Input:
         if platform != "google" or not all(place):
             names = ()
         return self.addresses(customer, platform) | {digest(name) for name in names}
+
+
+def bought(row: Mapping[str, str]) -> tuple[date, Decimal] | None:
+    """Day and amount of a line; None where it is nonsense."""
+    try:
+        day = datetime.strptime(row["transaction_date"], "%Y-%m-%d %H:%M:%S").date()
+        amount = Decimal(row["transaction_amount"])
+    except (ValueError, InvalidOperation):
+        return None
+    return (day, amount) if amount.is_finite() else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sqlite3
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,7 +79,14 @@ class Place:
         assert finished.returncode == 0, finished.stderr
         report = json.loads(finished.stdout)
         files = fingerprints(self.lake), fingerprints(self.workspace / "models")
-        return Demo(self, report, finished.stdout, finished.stderr, *files)
+        return Demo(self, report, finished.stdout, finished.stderr, *files, self.consent_log())
+
+    def consent_log(self) -> list[list[Any]]:
+        """The ledger's rows about the log of consent, in their order."""
+        with sqlite3.connect(f"file:{self.workspace / 'ledger.db'}?mode=ro", uri=True) as ledger:
+            heads = ledger.execute("SELECT * FROM consent_log ORDER BY sequence").fetchall()
+        ledger.close()
+        return [list(head) for head in heads]
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class Demo:
     """SHA-256 of every file, at the end of this run."""
     models: dict[str, str]
     """The same for the models."""
+    log: list[list[Any]]
+    """What the ledger remembers of the log of consent."""
 
     @property
     def as_of(self) -> str:

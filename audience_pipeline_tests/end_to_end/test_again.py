@@ -21,8 +21,18 @@ def test_a_second_run_reports_the_same(demo: Demo, again: Demo) -> None:
 
 
 def test_a_second_run_leaves_the_lake_byte_by_byte_as_it_was(demo: Demo, again: Demo) -> None:
-    assert len(demo.lake) > 15
+    """Who is who, their numbers, who is in which audience, the log of consent and all the rest."""
+    of_the_day = ("identities", "identity_decisions", "customer_profile", "audience_memberships")
+    files = {"customer_numbers.parquet", *(f"{name}/{demo.as_of}.parquet" for name in of_the_day)}
+
+    assert files < set(demo.lake)
     assert again.lake == demo.lake
+
+
+def test_a_second_run_appends_nothing_to_the_log_of_consent(demo: Demo, again: Demo) -> None:
+    assert {origin for _, origin, *_ in demo.log} == {"statements", "signals"}
+    assert sum(name.startswith("consent_log/") for name in demo.lake) == len(demo.log) + 1
+    assert again.log == demo.log
 
 
 def test_a_second_run_trains_no_model(demo: Demo, again: Demo) -> None:

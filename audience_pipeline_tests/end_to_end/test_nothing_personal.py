@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 @pytest.fixture(scope="module")
 def personal(demo: Demo) -> Needles:
     files = demo.place.workspace / "input"
-    return needles(files / "crm.csv", files / "consent.csv")
+    return needles(files / "crm.csv", files / "consent.csv", files / "engagement_events.csv")
 
 
 def test_there_is_much_to_look_for_and_it_would_be_found(demo: Demo, personal: Needles) -> None:
@@ -26,14 +26,23 @@ def test_there_is_much_to_look_for_and_it_would_be_found(demo: Demo, personal: N
     assert len(personal.anywhere) > 5_000
     files = {Path(hit.partition(": ")[0]).name for hit in found(folder, personal)}
 
-    assert {"crm.csv", "consent.csv", "customers.parquet", "population.parquet"} <= files
+    assert {
+        "crm.csv",
+        "consent.csv",
+        "engagement_events.csv",
+        "customers.parquet",
+        "population.parquet",
+    } <= files
 
 
 def test_neither_the_workspace_nor_the_machine_keeps_anything_personal(
     again: Demo, personal: Needles
 ) -> None:
-    """Every file of both runs: lake, ledger, the databases of Dagster and MLflow, logs, HOME."""
+    """Every file of both runs: lake, ledger, the databases of Dagster and MLflow, logs, pages, HOME."""
     place = again.place
+    assert list((place.workspace / "reports").glob("audiences-*.html"))
+    assert list((place.lake / "consent_log").glob("*.parquet"))
+    assert list((place.lake / "identity_decisions").glob("*.parquet"))
 
     hits = found(place.root, personal, leave_out=[place.workspace / "input"])
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from audience_pipeline_tests.end_to_end.recomputed import email_for, phone_digits, rows
+from audience_pipeline_tests.end_to_end.raw_files import email_for, phone_digits, rows
 
 LONG_NAME = 8
 """Letters of a name that does not turn up by chance in a megabyte of anything."""
@@ -33,7 +33,7 @@ class Needles:
     whole: frozenset[str]
 
 
-def needles(contacts: Path, consent: Path) -> Needles:
+def needles(contacts: Path, consent: Path, engagement: Path) -> Needles:
     """Everything personal in the input files: as typed, and as each platform would write it."""
     anywhere: set[str] = set()
     names: set[str] = set()
@@ -44,6 +44,8 @@ def needles(contacts: Path, consent: Path) -> Needles:
         anywhere |= {f"{first} {last}", f"{last}, {first}", f"{last} {first}"} if first and last else set()
     for row in rows(consent):
         anywhere |= _addresses(row["email"]) | _numbers(row["phone"], "")
+    for typed in {row["email"] for row in rows(engagement)}:
+        anywhere |= _addresses(typed)
     names |= {_ascii(name) for name in names}
     anywhere |= {name for name in names if len(name) >= LONG_NAME}
     return Needles(
