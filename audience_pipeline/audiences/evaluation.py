@@ -35,6 +35,7 @@ from audience_pipeline.audiences.rules import (
     fields_of,
     leaves,
 )
+from audience_pipeline.audiences.words import shown
 
 __all__ = ["EvaluationError", "Evaluator", "Mask", "ProfileTable", "evaluator", "profile_table"]
 
@@ -99,7 +100,12 @@ class Evaluator:
             case Where(criterion):
                 return self._table.matches(criterion)
             case InSegment(segment):
-                return self._table.matches(Criterion("segment = ?", frozenset({"segment"})), [segment])
+                found = self._table.matches(Criterion("segment = ?", frozenset({"segment"})), [segment])
+                if not found.any():
+                    # A model that was trained anew may have dropped the name: where it is excluded, everybody
+                    # whom it was to keep out would come in.
+                    raise EvaluationError(f"nobody is in a segment {shown(segment)} on this date")
+                return found
             case InList(name):
                 if name not in self._lists:
                     raise EvaluationError(

@@ -202,7 +202,7 @@ def upload(
 def check_definitions(settings: Settings) -> Definitions:
     """The audiences of a workspace; their mistakes end the command as wrong usage.
 
-    A segment that is not there any more is no mistake: it means nobody, and must not stop the others.
+    A segment that is not there any more is no mistake: only the audiences that name it are not evaluated.
     """
     from audience_pipeline.audiences.definition import DefinitionErrors, load_definitions
 

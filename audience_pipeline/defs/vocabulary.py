@@ -27,7 +27,7 @@ def vocabulary(settings: Settings, *, with_segments: bool = True) -> Vocabulary:
     Args:
         settings: the workspace.
         with_segments: whether an unknown segment is a mistake; it is none before segments were found. A
-            refresh leaves them open: a segment that went away means nobody and must not stop it.
+            refresh leaves them open: one that went away stops only the audiences that name it.
 
     Raises:
         ValueError: the columns that the workspace keeps of its CRM files cannot be fields.
