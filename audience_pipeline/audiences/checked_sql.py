@@ -30,6 +30,7 @@ _COMPARISONS: Mapping[type[exp.Expression], str] = {
     exp.LTE: "<=",
 }
 _ARITHMETIC: Mapping[type[exp.Expression], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
+_QUOTES = "; a text stands in single quotes: 'shoes'"
 _NUMBER = re.compile(r"\d{1,30}(\.\d{0,30})?([eE][+-]?\d{1,3})?")
 
 
@@ -131,7 +132,8 @@ class Writer:
         field = self.fields.get(name)
         if field is None:
             return self.problem(
-                f"unknown {self.called} {shown(identifier.name)}{odd_letters(name)}{self._meant(name)}"
+                f"unknown {self.called} {shown(identifier.name)}{odd_letters(name)}"
+                f"{self._meant(name) or ('' if '_' in name else _QUOTES)}"
             )
         self.used.add(name)
         return _Value(f'"{name}"', field.kind, field=field)

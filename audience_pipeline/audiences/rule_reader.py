@@ -186,7 +186,8 @@ class RuleReader:
     def _segment(self, found: str, line: int) -> Rule | None:
         segments = self.known.segments
         if segments is not None and found not in segments:
-            known = f"; there are {', '.join(shown(one) for one in sorted(segments))}" if segments else ""
+            there = ", ".join(shown(one, MAX_SEGMENT) for one in sorted(segments))
+            known = f"; there are {there}" if segments else ""
             said = f"there is no segment {shown(found)}{odd_letters(found)}"
             return self._nothing(said, found, segments, line, known)
         return InSegment(found)

@@ -11,14 +11,14 @@ from collections.abc import Iterable
 _PRIVATE = re.compile(r"@|(?:\d[\s().+/-]{0,3}){8,}\d|[0-9a-fA-F]{32,}")
 
 
-def shown(text: str) -> str:
+def shown(text: str, longest: int = 40) -> str:
     """Text of a definition as a message shows it: short, in quotes, look-alike letters spelled out.
 
     What looks like an e-mail address, a phone number or a hash is withheld.
     """
     if _PRIVATE.search(text):
         return "'(withheld)'"
-    return ascii(text if len(text) <= 40 else text[:37] + "...")
+    return ascii(text if len(text) <= longest else text[: longest - 3] + "...")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
+from audience_pipeline.audiences.activity_counts import asked_by
 from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.composition import COMPOSED_OF
 from audience_pipeline.audiences.definition import Definition, Definitions, load_definitions
@@ -25,6 +26,7 @@ from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
 from audience_pipeline.audiences.rules import Did, InSegment, fields_of, leaves
 from audience_pipeline.audiences.widening import looser_numbers
+from audience_pipeline.audiences.words import nearest
 from audience_pipeline.commands.glance import glance
 from audience_pipeline.ledger.migrations import HEAD
 from audience_pipeline.platforms.contract import Platform
@@ -33,6 +35,7 @@ from audience_pipeline.settings import Settings
 STALE_AFTER = 2
 """Days after which a date is said to be old."""
 MOST_OVERLAPS = 10
+MOST_NAMED = 20
 PROFILE, STANDING, SOUND = "customer_profile", "audience_standing", "sound_definitions"
 
 
@@ -144,7 +147,10 @@ def _definitions(
         return name, load_audience(settings.audiences, name, fields=fields, lists=lists)
     except KeyError:
         there = load_definitions(settings.audiences, fields=fields, lists=lists).names
-        raise UnknownAudienceError(f"no audience is called {name}; there are {', '.join(there)}") from None
+        near = nearest(name, there)
+        known = "" if near else f"; there are {', '.join(there[:MOST_NAMED])}"
+        more = f" and {len(there) - MOST_NAMED} more" if known and len(there) > MOST_NAMED else ""
+        raise UnknownAudienceError(f"no audience is called {name}{near}{known}{more}") from None
 
 
 def _sound(settings: Settings) -> bool:
@@ -190,7 +196,11 @@ def _notes(settings: Settings, day: date, complete: Sequence[date], stale: Seque
 def _table(settings: Settings, name: str, day: date) -> Path:
     path = settings.lake / name / f"{day.isoformat()}.parquet"
     if not path.is_file():
-        raise NotThereError(f"{path}: {day} is not there; run audience-pipeline refresh --as-of {day}")
+        there = sorted(one.stem for one in path.parent.glob("????-??-??.parquet"))
+        newest = f"; the newest date is {there[-1]}" if there else ""
+        raise NotThereError(
+            f"{path}: {day} is not there; run audience-pipeline refresh --as-of {day}{newest}"
+        )
     return path
 
 
@@ -241,19 +251,12 @@ def _activity(settings: Settings, day: date, definitions: Definitions) -> Activi
     dids = [leaf for leaf in _conditions(definitions) if isinstance(leaf, Did)]
     if not dids:
         return None
-    from audience_pipeline.customers.mapped import merged_activity
+    from audience_pipeline.defs.activity_files import activity_as_of
 
-    path = settings.lake / "customer_activity.parquet"
-    if not path.is_file():
-        raise NotThereError(f"{path}: what customers did is not there; run audience-pipeline refresh")
-    activity = pl.scan_parquet(path)
-    people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
-    if people.is_file():
-        activity = merged_activity(activity, pl.scan_parquet(people))
-    customers = pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"]
-    return Activity.of(
-        activity, customers, day, events={did.event for did in dids}, within_days=furthest(dids)
-    )
+    mart = settings.lake / "customer_activity.parquet"
+    if not mart.is_file():
+        raise NotThereError(f"{mart}: what customers did is not there; run audience-pipeline refresh")
+    return activity_as_of(settings.lake, day, {**asked_by(dids), "within_days": furthest(dids)})
 
 
 def furthest(dids: Sequence[Did]) -> int | None:

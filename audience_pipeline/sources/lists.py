@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -130,17 +130,18 @@ def upload(
             source.refuse_changed()
             if file.too_long:
                 tally.add(EXTRA, file.too_long, file.first_too_long)
-            by_kind = _store(scratch, target, name)
+            unusable = tuple(
+                Unusable(reason, times, line)
+                for reason, (times, line) in sorted(tally.unusable.items(), key=lambda one: -one[1][0])
+            )
+            by_kind = _store(scratch, target, name, lambda: _nothing(source.name, unusable))
             return ListReport(
                 name=name,
                 lines=file.records,
                 values=tally.values,
                 distinct=sum(by_kind.values()),
                 by_kind=by_kind,
-                unusable=tuple(
-                    Unusable(reason, times, line)
-                    for reason, (times, line) in sorted(tally.unusable.items(), key=lambda one: -one[1][0])
-                ),
+                unusable=unusable,
                 header=file.header,
                 unused_columns=file.unused,
                 replaced=replaced,
@@ -167,7 +168,15 @@ def _part(batch: Cells, tally: _Tally, default_region: str | None) -> pl.DataFra
     return found
 
 
-def _store(scratch: Path, target: Path, name: str) -> dict[str, int]:
+def _nothing(file: str, unusable: tuple[Unusable, ...]) -> SourceError:
+    reason = "nothing in the file can be used as an identifier"
+    if not unusable:
+        return SourceError(file, f"{reason}: it holds no values", "see whether it is the right file")
+    why = "; ".join(f"{one.values:,} from line {one.first_line} on are {one.reason}" for one in unusable)
+    return SourceError(file, f"{reason}: {why}", "say which column holds them: --column email=NAME")
+
+
+def _store(scratch: Path, target: Path, name: str, nothing: Callable[[], SourceError]) -> dict[str, int]:
     """Write the distinct entries of all parts whole, then rename; how many there are of each kind."""
     partial = target.with_suffix(".partial")
     parts = parquet(*sorted(scratch.glob("*.parquet")))
@@ -185,9 +194,7 @@ def _store(scratch: Path, target: Path, name: str) -> dict[str, int]:
         finally:
             connection.close()
         if not by_kind:
-            raise SourceError(
-                target.stem, "nothing in the file can be used as an identifier", "see which column holds them"
-            )
+            raise nothing()
         partial.chmod(0o600)
         partial.replace(target)
     finally:

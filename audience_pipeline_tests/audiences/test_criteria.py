@@ -77,6 +77,8 @@ def test_a_condition_selects_whom_it_says(text: str, expected: str):
     ("text", "message"),
     [
         ("ltv_quintil = 1", "unknown field 'ltv_quintil' (did you mean ltv_quintile?)"),
+        ("country = DE", "unknown field 'DE'; a text stands in single quotes: 'shoes'"),
+        ('country = "DE"', "unknown field 'DE'; a text stands in single quotes: 'shoes'"),
         ("ltv_quintile = 6", "ltv_quintile is never '6'; it is one of 1, 2, 3, 4, 5"),
         ("churn_risk = 'gone'", "churn_risk is never 'gone'; it is one of new, active, at_risk, lost"),
         ("orders = '1'", "orders is a number and cannot be compared with a text"),

@@ -310,3 +310,11 @@ def test_a_name_that_another_file_has_is_told_of_the_file_asked_for(tmp_path: Pa
 
     with pytest.raises(DefinitionErrors, match=r"a\.yaml:1: the name twice is already used in .*b\.yaml"):
         load_files([tmp_path / "a.yaml"])
+
+
+def test_the_names_of_segments_are_told_in_full_to_be_copied():
+    long = "Loyal, long-standing customers, who often look at many categories"
+
+    (told,) = mistakes("{in: {segment: Nobody}}", segments=(long,))
+
+    assert told == f"there is no segment 'Nobody'; there are '{long}'"

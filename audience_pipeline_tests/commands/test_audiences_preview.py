@@ -200,6 +200,7 @@ def test_a_date_without_tables_is_an_error_that_says_what_to_do(run: Run, settin
 
     assert said.code == 1
     assert "2020-01-01 is not there; run audience-pipeline refresh --as-of 2020-01-01" in said.err
+    assert f"the newest date is {DAY}" in said.err
 
 
 def test_deliveries_correct_what_is_expected(run: Run, settings: Settings):

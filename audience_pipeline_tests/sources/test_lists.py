@@ -165,15 +165,27 @@ def test_a_million_lines_with_duplicates_take_seconds(tmp_path: Path):
     [
         ("", "nothing in the file can be used"),
         ("\n\n", "nothing in the file can be used"),
-        ("email\n", "nothing in the file can be used"),
-        ("Ann\nBob\n", "nothing in the file can be used"),
+        ("email\n", "nothing in the file can be used as an identifier: it holds no values"),
+        ("Ann\nBob\n", "1 from line 2 on are neither an e-mail address, a phone number nor an id"),
+        (f"{'a1' * 32}\n{'b2' * 32}\n", "2 from line 1 on are hashed already: only a column called"),
         (b"PK\x03\x04rest", "this is a spreadsheet or an archive"),
         (b"PAR1\x00\x01", "this is not a text file"),
         ("x" * 200_000, "100,000 characters or more"),
         ('email,b\n"never closed,' + "x\n," * 80_000, "a quote is opened and never closed"),
         ("Vorname,Ort\nAnn,Bonn\n", "no name in the first line says which column holds what"),
     ],
-    ids=["empty", "blank", "header", "names", "zip", "parquet", "one line", "quote", "unknown names"],
+    ids=[
+        "empty",
+        "blank",
+        "header",
+        "names",
+        "hashes",
+        "zip",
+        "parquet",
+        "one line",
+        "quote",
+        "unknown names",
+    ],
 )
 def test_a_file_that_holds_no_list_is_refused_with_a_reason(
     tmp_path: Path, content: str | bytes, message: str
