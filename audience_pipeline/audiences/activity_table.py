@@ -122,7 +122,7 @@ def _event(table: pl.DataFrame, chosen: npt.NDArray[np.intp], codes: Mapping[str
     chosen = chosen[np.argsort(table["_age"].to_numpy()[chosen], kind="stable")]
     ages, starts = np.unique(table["_age"].to_numpy()[chosen], return_index=True)
     counts = table["_events"].to_numpy()[chosen]
-    numbers, examples = _numbered(
+    numbers, examples = numbered(
         len(chosen),
         [table[name].to_numpy()[chosen] for name in codes],
         [values.len() + 1 for values in codes.values()],
@@ -145,10 +145,16 @@ def _event(table: pl.DataFrame, chosen: npt.NDArray[np.intp], codes: Mapping[str
     )
 
 
-def _numbered(
+def numbered(
     rows: int, columns: Sequence[npt.NDArray[np.unsignedinteger]], sizes: Sequence[int]
 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.intp]]:
-    """A number for every distinct combination, and a row in which each of them occurs."""
+    """A number for every distinct combination, and a row in which each of them occurs.
+
+    Args:
+        rows: how many rows there are.
+        columns: the values of each row.
+        sizes: per column, what its values are less than.
+    """
     key: npt.NDArray[np.uint64] = np.zeros(rows, dtype=np.uint64)
     size = 1
     for column, values in zip(columns, sizes, strict=True):

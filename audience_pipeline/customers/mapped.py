@@ -89,6 +89,26 @@ def merged_activity(activity: pl.LazyFrame, identities: pl.LazyFrame) -> pl.Lazy
     return mapped(activity, identities).filter(~pl.col("customer_id").str.starts_with(ANONYMOUS))
 
 
+def rows_of(customers: pl.Series, identities: pl.LazyFrame | None = None) -> pl.DataFrame:
+    """Where what is said of a source id belongs, in a table with one row per customer.
+
+    Args:
+        customers: the ``customer_id`` column of that table.
+        identities: who is who; without it, every source id is a customer.
+
+    Returns:
+        ``source_id`` and ``row`` (UInt32) of every id that belongs to one of the customers; those of browsers
+        of nobody known are left out.
+    """
+    own = pl.DataFrame({"source_id": customers}).with_row_index("row").select("source_id", "row")
+    own = own.filter(~pl.col("source_id").str.starts_with(ANONYMOUS))
+    if identities is None:
+        return own
+    aliases = _aliases(identities)
+    others = aliases.join(own, left_on=_INTO, right_on="source_id", how="inner").select("source_id", "row")
+    return pl.concat([own.join(aliases, on="source_id", how="anti"), others])
+
+
 def _aliases(identities: pl.LazyFrame) -> pl.DataFrame:
     """``source_id`` and, under another name, the customer id where it is another."""
     return (

@@ -17,7 +17,7 @@ from audience_pipeline.audiences.rules import Did, leaves
 from audience_pipeline.audiences.sizes import newest_before, sizes
 from audience_pipeline.audiences.sound import Sound, load_sound
 from audience_pipeline.audiences.stored import People, distinct_members, stored
-from audience_pipeline.customers.mapped import merged_activity
+from audience_pipeline.defs.activity_files import activity_as_of, store_activity
 from audience_pipeline.defs.audience_page import page_path
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.numbers import numbering_of
@@ -141,7 +141,7 @@ def evaluated(
         attempts(
             profile,
             definitions,
-            activity=activity_for(settings, definitions, people["customer_id"], as_of),
+            activity=activity_for(settings, definitions, as_of),
             lists=lists_for(settings, definitions, people["customer_id"], as_of),
             fields=vocabulary(settings, with_segments=False)["fields"],
         ),
@@ -151,29 +151,16 @@ def evaluated(
     )
 
 
-def activity_for(
-    settings: Settings, definitions: Definitions, customers: pl.Series, as_of: date
-) -> Activity | None:
-    """What the customers of a profile did, as far as definitions ask for it; None where they do not.
+def activity_for(settings: Settings, definitions: Definitions, as_of: date) -> Activity | None:
+    """What customers did up to a date, as far as definitions ask for it; None where they do not.
 
-    Args:
-        settings: the workspace.
-        definitions: what will be asked.
-        customers: the ``customer_id`` column of the profile of the date.
-        as_of: the date.
+    All of it is stored on the way, so that a preview of the newest date may ask for anything else.
     """
     asked = [leaf for rule in rules_of(definitions) for leaf in leaves(rule) if isinstance(leaf, Did)]
     if not asked:
         return None
-    return Activity.of(
-        merged_activity(
-            pl.scan_parquet(table_path(settings.lake, "customer_activity")),
-            pl.scan_parquet(table_path(settings.lake, "identities", as_of.isoformat())),
-        ),
-        customers,
-        as_of,
-        **asked_by(asked),
-    )
+    store_activity(settings.lake, as_of)
+    return activity_as_of(settings.lake, as_of, asked_by(asked))
 
 
 def lists_for(

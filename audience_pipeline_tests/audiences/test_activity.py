@@ -216,7 +216,7 @@ def test_combinations_are_numbered_without_two_sharing_a_number(
     rng = np.random.default_rng(1)
     columns = [rng.integers(0, 3, 100, dtype=np.uint8), rng.integers(0, 4, 100, dtype=np.uint16)]
 
-    numbers, examples = activity_table._numbered(100, columns, sizes)
+    numbers, examples = activity_table.numbered(100, columns, sizes)
 
     pairs = list(zip(*columns, strict=True))
     assert set(numbers.tolist()) == set(range(len(set(pairs))))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from audience_pipeline.customers.mapped import mapped, merged_activity, merged_orders
+from audience_pipeline.customers.mapped import mapped, merged_activity, merged_orders, rows_of
 from audience_pipeline.customers.orders import ORDERS_SCHEMA, orders
 from audience_pipeline.sources.contract import LANDED, Kind
 
@@ -133,3 +133,19 @@ def test_activity_of_a_customers_browser_is_the_customers_and_that_of_strangers_
 
     assert result.rows() == [("C1", 1), ("C1", 3), ("C9", 4)]
     assert unmerged.rows() == [("C2", 3), ("C9", 4)]
+
+
+def test_the_rows_of_source_ids_are_those_of_the_customers_that_activity_is_merged_into():
+    customers = pl.Series(["C1", "C3", "C9", "anonymous:b-3"])
+    seen = ["anonymous:b-1", "anonymous:b-2", "anonymous:b-3", "C1", "C2", "C5", "C9", "loyalty:K1"]
+    activity = pl.LazyFrame({"customer_id": seen, "events": range(len(seen))})
+
+    for who in (MERGED, NOBODY):
+        merged = merged_activity(activity, identities(who)).collect()
+        places = pl.DataFrame({"customer_id": customers}).with_row_index("row")
+        expected = merged.join(places, on="customer_id").select("events", "row")
+        found = activity.collect().join(
+            rows_of(customers, identities(who)), left_on="customer_id", right_on="source_id"
+        )
+
+        assert_frame_equal(found.select("events", "row").sort("events"), expected.sort("events"))
