@@ -96,7 +96,8 @@ def profile_table(
         else:
             # What is in memory already is asked where it lies: copying takes longer than some conditions.
             frame = table.with_row_index("_row").select("_row", *present).collect()
-            connection.register("incoming", frame.to_arrow())
+            # The newest form of texts is that of polars: it is handed over without a copy.
+            connection.register("incoming", frame.to_arrow(compat_level=pl.CompatLevel.newest()))
             typed = (_typed(name, _type(name, columns[name], fields)) for name in present)
             connection.execute(f"create view profile as select {', '.join(['_row', *typed])} from incoming")
         connection.execute("set enable_external_access = false")
