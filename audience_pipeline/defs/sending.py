@@ -64,9 +64,10 @@ def deliver(
     Consent is decided with every statement that has landed by now, not only with those of the as-of date.
 
     Returns:
-        The reports, and audiences that the newest refresh did not evaluate or whose definition has a mistake,
-        with the reason. Nobody knows who is in them: those that were delivered before keep the people whom
-        they have, as far as these may still be sent; the others are left alone.
+        The reports, and audiences whose members are not known, with the reason: the newest refresh did not
+        evaluate them, what it stored cannot be read, or their definition has a mistake. Those that were
+        delivered before keep the people whom they have, as far as these may still be sent; the others are
+        left alone.
     """
     refresh = newest_refresh(settings, ledger)
     platform = client.capabilities.platform
@@ -81,10 +82,12 @@ def deliver(
     for audience in _audiences(known, platform, config):
         description = " ".join(audience.description.split())
         wanted: Wanted | None
-        if audience.name in evaluated:
+        try:
+            if audience.name not in evaluated:
+                raise MembershipError(reasons.get(audience.name, DEFINED_LATER))
             wanted = sending.wanted(audience.name)
-        else:
-            unknown[audience.name] = reasons.get(audience.name, DEFINED_LATER)
+        except MembershipError as error:
+            unknown[audience.name] = str(error)
             wanted = sending.kept(ledger, AudienceKey(platform, client.account, audience.name))
         if wanted is None:
             continue
@@ -178,14 +181,11 @@ class _Sending:
         """Whom an audience should hold.
 
         Raises:
-            dg.Failure: the stored memberships cannot be read.
+            MembershipError: the stored memberships cannot be read.
         """
-        try:
-            members = read_members(
-                self._memberships, audience, self._customers, numbering=numbering(self._settings.lake)
-            )
-        except MembershipError as error:
-            raise dg.Failure(str(error), allow_retries=False) from error
+        members = read_members(
+            self._memberships, audience, self._customers, numbering=numbering(self._settings.lake)
+        )
         who = eligibility(members, self._identifiers, self._consent, CAPABILITIES[self._platform])
         return members_for(self._platform, who.filter("eligible")["customer_id"], self._identifiers)
 

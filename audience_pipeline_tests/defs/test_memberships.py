@@ -283,3 +283,18 @@ def test_files_that_may_mean_any_audience_stop_no_opt_out_and_retire_nobody(
     assert "buyers" in unknown
     assert held(sandbox) == {name: people - set(PEOPLE[10:13]) for name, people in before.items()}
     assert refresh(shop, TODAY).success is (wrong == "unreadable.yaml")
+
+
+def test_members_stored_with_numbers_that_are_lost_stop_no_opt_out(shop: Settings, sandbox: str) -> None:
+    client = MetaClient(base_url=sandbox, access_token="sandbox-meta-token", account="1234567890")
+    state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
+    refresh(shop, YESTERDAY)
+    with Ledger.open(shop.ledger_url) as ledger:
+        deliver(shop, ledger, client, SyncConfig())
+        (shop.lake / FILE).unlink()
+        state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
+        _, unknown = deliver(shop, ledger, client, SyncConfig())
+
+    assert sorted(unknown) == ["buyers", "lookers"]
+    assert "customer numbers that do not exist any more" in unknown["buyers"]
+    assert held(sandbox)["buyers"] == set(PEOPLE) - set(PEOPLE[10:13])
