@@ -17,6 +17,8 @@ from audience_pipeline.audiences.words import nearest, odd_letters, shown
 MAX_NUMBER = 1e15
 MAX_TEXT = 1_000
 MAX_WILDCARDS = 5
+SHARE = "0 to 1"
+"""The unit of fields that people think of in percent."""
 FEW = 12
 """Names that a message lists where none is near."""
 
@@ -251,6 +253,10 @@ class Writer:
             return self.problem(
                 f"{name} is a {_called(kind)} and cannot be compared with a {_called(value.kind)}"
             )
+        if field and field.unit == SHARE and value.text and value.kind == "number" and float(value.text) > 1:
+            percent = float(value.text)
+            example = f": write {percent / 100:g} for {percent:g} %" if percent <= 100 else ""
+            return self.problem(f"{field.name} lies between 0 and 1{example}")
         if not field or value.text is None or by not in ("=", "<>", "in"):
             return value
         if field.allowed and value.text not in field.allowed:

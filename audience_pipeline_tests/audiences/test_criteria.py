@@ -77,6 +77,11 @@ def test_a_condition_selects_whom_it_says(text: str, expected: str):
     ("text", "message"),
     [
         ("ltv_quintil = 1", "unknown field 'ltv_quintil' (did you mean ltv_quintile?)"),
+        ("return_share > 30", "return_share lies between 0 and 1: write 0.3 for 30 %"),
+        (
+            "repeat_probability between 0.5 and 90",
+            "repeat_probability lies between 0 and 1: write 0.9 for 90 %",
+        ),
         ("country = DE", "unknown field 'DE'; a text stands in single quotes: 'shoes'"),
         ('country = "DE"', "unknown field 'DE'; a text stands in single quotes: 'shoes'"),
         ("ltv_quintile = 6", "ltv_quintile is never '6'; it is one of 1, 2, 3, 4, 5"),
