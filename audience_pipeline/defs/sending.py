@@ -1,12 +1,13 @@
 """Gathers what one platform should hold, and has it delivered: what the sync assets do."""
 
 from datetime import date
+from functools import cached_property
 
 import dagster as dg
 import polars as pl
 
+from audience_pipeline.audiences import eligibility
 from audience_pipeline.audiences.definition import Definition, DefinitionErrors, Definitions
-from audience_pipeline.audiences.eligibility import eligibility, opted_out
 from audience_pipeline.audiences.errors import MembershipError
 from audience_pipeline.audiences.sound import Sound, load_sound
 from audience_pipeline.audiences.stored import read_members
@@ -153,7 +154,7 @@ class _Sending:
         self._customers, self._identifiers, self._consent = customers, identifiers, consent
         self._memberships = table_path(settings.lake, "audience_memberships", as_of.isoformat())
         refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
-        sharing = opted_out(identifiers, consent, CAPABILITIES[platform])
+        sharing = eligibility.opted_out(identifiers, consent, CAPABILITIES[platform])
         lost = pl.concat([refused["customer_id"], sharing]).unique().to_frame("customer_id")
         self._no_consent = any_id_of(lost, identities)
         allowed = consent.filter(f"advertising_{platform.value}").select("customer_id")
@@ -177,6 +178,11 @@ class _Sending:
         identifiers = pl.read_parquet(table_path(settings.lake, "identifiers", day))
         return cls(settings, refresh.as_of, platform, customers, identifiers, consent, same)
 
+    @cached_property
+    def _standing(self) -> pl.DataFrame:
+        """Where everybody stands with the platform: worked out once for all audiences."""
+        return eligibility.standing(self._identifiers, self._consent, CAPABILITIES[self._platform])
+
     def wanted(self, audience: str) -> Wanted:
         """Whom an audience should hold.
 
@@ -186,7 +192,7 @@ class _Sending:
         members = read_members(
             self._memberships, audience, self._customers, numbering=numbering(self._settings.lake)
         )
-        who = eligibility(members, self._identifiers, self._consent, CAPABILITIES[self._platform])
+        who = eligibility.decided(members, self._standing)
         return members_for(self._platform, who.filter("eligible")["customer_id"], self._identifiers)
 
     def kept(self, ledger: Ledger, key: AudienceKey) -> Wanted | None:
