@@ -24,7 +24,7 @@ from audience_pipeline.audiences.rules import (
     Where,
     leaves,
 )
-from audience_pipeline.audiences.widening import looser_numbers, widened
+from audience_pipeline.audiences.widening import joined_by_and, looser_numbers, widened
 
 Kind = Literal["widen", "drop", "exclude", "holdout", "suppress"]
 MAX_CHANGES = 200
@@ -142,7 +142,7 @@ def _looser(rule: Rule, place: str, fields: Mapping[str, Field]) -> Iterator[_Lo
             for index, inner in enumerate(rules):
                 for one in _looser(inner, f"{place}.{index}", fields):
                     yield replace(one, rule=AllOf((*rules[:index], one.rule, *rules[index + 1 :])))
-                if len(rules) > 1 and not protected(inner):
+                if len(rules) > 1 and not protected(inner) and not _in_parts(inner):
                     rest = rules[:index] + rules[index + 1 :]
                     left = rest[0] if len(rest) == 1 else AllOf(rest)
                     yield _Looser(f"take out {described(inner)}", left, "drop", f"{place}.{index} drop")
@@ -152,6 +152,13 @@ def _looser(rule: Rule, place: str, fields: Mapping[str, Field]) -> Iterator[_Lo
                     yield replace(one, rule=AnyOf((*rules[:index], one.rule, *rules[index + 1 :])))
         case Not(inner):
             yield from _not_less(inner, place)
+
+
+def _in_parts(rule: Rule) -> bool:
+    """Whether each part of a rule is taken out by itself: nobody wants to lose all of them at once."""
+    if isinstance(rule, Where):
+        return joined_by_and(rule.criterion)
+    return isinstance(rule, AllOf) and len(rule.rules) > 1
 
 
 def _not_less(refused: Rule, place: str) -> Iterator[_Looser]:

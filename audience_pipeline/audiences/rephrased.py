@@ -80,7 +80,7 @@ def _did(did: Did) -> str:
     if did.at_most is not None:
         words.append(f"at most {did.at_most:,} times")
     if did.within_days is not None:
-        words.append(f"within {did.within_days} days")
+        words.append(f"within {did.within_days} day{'s' if did.within_days > 1 else ''}")
     if did.where is not None:
         words.append(f"with {condition(did.where)}")
     return " ".join(words)

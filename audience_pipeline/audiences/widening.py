@@ -64,6 +64,16 @@ def widened(
                 yield from _changed(tree, index, node, old, new, fields)
 
 
+def joined_by_and(criterion: Criterion) -> bool:
+    """Whether ``widened`` leaves out the terms of a condition one by one."""
+    if len(criterion.sql) > LONGEST_CONDITION:
+        return False
+    try:
+        return isinstance(bare(parse_one(criterion.sql, dialect="duckdb")), exp.And)
+    except (SqlglotError, RecursionError):
+        return False
+
+
 def looser_numbers(value: float, unit: str, *, upwards: bool) -> Sequence[float]:
     """The next one or two rounded values that are greater (or, not ``upwards``, less) than ``value``."""
     if unit == "days" and 0 < value < DAYS[-1]:

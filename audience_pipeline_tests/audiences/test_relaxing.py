@@ -124,3 +124,24 @@ def test_looser_bounds_lie_on_the_right_side(value: float, unit: str, upwards: b
 def test_days_become_windows_that_people_think_in(upwards: bool):
     for value in range(2, 1_000):
         assert set(looser_numbers(value, "days", upwards=upwards)) <= set(DAYS)
+
+
+def test_what_has_parts_is_taken_out_part_by_part_and_never_as_a_whole():
+    said = sentences(
+        "{all: [{where: orders > 3 and country = 'DE'}, {all: [{where: returns = 0}, {in: other}]}, "
+        "{all: [{where: categories > 2}]}]}"
+    )
+
+    assert [sentence for sentence in said if sentence.startswith("take out")] == [
+        "take out orders > 3",
+        "take out country = 'DE'",
+        "take out returns = 0",
+        "take out the audience other",
+        "take out categories > 2",
+    ]
+
+
+def test_one_day_is_one_day():
+    [said] = sentences("{did: {event: order, within_days: 1}}")
+
+    assert said == "look back 3 days instead of 1: order at least once within 1 day"
