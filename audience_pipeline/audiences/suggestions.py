@@ -26,6 +26,8 @@ SECONDS = 0.3
 _CHEAP: Mapping[Kind, int] = {"drop": 0, "exclude": 0, "holdout": 0, "suppress": 0, "widen": 1}
 _LEAST_GAIN = 0.01
 """Share of what is missing to ``USEFUL_SIZE`` that a change must bring on some platform."""
+_MOST_OF_BASE = 0.5
+"""Share of all customers above which an audience does not mean anybody in particular any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +97,10 @@ def suggestions(
     """Try changes of an audience and keep the best that help where too few matches are expected.
 
     Best are those with which every platform is expected to match ``USEFUL_SIZE`` people, the smallest change
-    first; then those that bring most. Of alternatives in one place one is kept. No longer suppressing
-    somebody comes last, and never alone.
+    first; then those that bring most. Of both, those that only ask for less come before those that give a
+    condition up: these make another audience of it. One that would mean more than half of all customers is no
+    suggestion. Of alternatives in one place one is kept. No longer suppressing somebody comes last, and never
+    alone.
 
     Args:
         counted: the audience as it is.
@@ -122,7 +126,7 @@ def suggestions(
             found = _tried(counted, change, definitions, asked, members, reach, salt)
         except EvaluationError:
             continue
-        if _helps(found, counted, small):
+        if _helps(found, counted, small) and not _means_everybody(found, counted):
             tried.append(found)
     return Suggestions(_best(tried, small), complete)
 
@@ -156,11 +160,18 @@ def _helps(found: Suggestion, counted: Counted, small: Sequence[Platform]) -> bo
     )
 
 
+def _means_everybody(found: Suggestion, counted: Counted) -> bool:
+    then = int(np.count_nonzero(counted.members)) + found.members
+    return found.members > 0 and then > _MOST_OF_BASE * counted.members.size
+
+
 def _best(tried: Sequence[Suggestion], small: Sequence[Platform]) -> tuple[Suggestion, ...]:
-    def order(one: Suggestion) -> tuple[bool, bool, float, str]:
+    def order(one: Suggestion) -> tuple[bool, bool, bool, float, str]:
         brought = sum(gain.matches for gain in one.gains if gain.platform in small)
         enough = one.suffices(small)
-        return one.change.kind == "suppress", not enough, brought if enough else -brought, one.sentence
+        kind = one.change.kind
+        least = brought if enough else -brought
+        return kind == "suppress", not enough, kind == "drop", least, one.sentence
 
     best: dict[str, Suggestion] = {}
     for one in sorted(tried, key=order):

@@ -135,7 +135,8 @@ def _suggested(look: Look) -> Iterator[Table | str]:
                 )
                 for one in found.best
             ],
-            caption="Each change alone, tried out on everybody; the smallest one that is enough comes first.",
+            caption="Each change alone, tried out on everybody; first what is enough, the smallest change "
+            "before others, and what keeps every condition before what gives one up.",
         )
     elif any(one.warning for one in look.preview.platforms):
         yield "No single change of the definition was found that would bring more people."

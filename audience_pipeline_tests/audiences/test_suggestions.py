@@ -109,19 +109,35 @@ def test_at_most_five_are_given_and_each_helps():
     assert len({one.change.place for one in found}) == len(found)
 
 
-def test_the_smallest_change_that_is_enough_comes_first_and_then_the_one_that_brings_most():
-    found = seen(defined(SMALL)).preview.suggestions.best
+@pytest.mark.parametrize(
+    "include",
+    [SMALL, "{where: ltv_quintile <= 2 and days_since_last_order between 60 and 90 and orders > 2}"],
+)
+def test_the_smallest_change_that_is_enough_comes_first_and_then_the_one_that_brings_most(include: str):
+    found = seen(defined(include)).preview.suggestions.best
     platforms = list(Platform)
     ordinary = [one for one in found if one.change.kind != "suppress"]
     enough = [one for one in ordinary if one.suffices(platforms)]
     rest = [one for one in ordinary if not one.suffices(platforms)]
 
-    def brought(one: Any) -> float:
-        return sum(gain.matches for gain in one.gains)
+    def order(one: Any) -> tuple[bool, float]:
+        brought = sum(gain.matches for gain in one.gains)
+        return one.change.kind == "drop", brought if one in enough else -brought
 
     assert ordinary == enough + rest
-    assert [brought(one) for one in enough] == sorted(brought(one) for one in enough)
-    assert [brought(one) for one in rest] == sorted((brought(one) for one in rest), reverse=True)
+    assert enough == sorted(enough, key=order)
+    assert rest == sorted(rest, key=order)
+
+
+@pytest.mark.parametrize(("others", "given"), [("ltv_quintile = 1", True), ("ltv_quintile <= 4", False)])
+def test_what_would_mean_half_of_all_customers_is_no_suggestion(others: str, given: bool):
+    include = f"{{all: [{{where: days_since_last_order = 399}}, {{where: {others}}}]}}"
+
+    found = seen(defined(include, "")).preview.suggestions.best
+
+    said = [one.sentence for one in found if one.members > 0]
+    assert ("take out days_since_last_order = 399" in said) is given
+    assert all(one.members < CUSTOMERS / 2 for one in found)
 
 
 def test_suppression_is_never_given_up_first_and_competitors_never():
