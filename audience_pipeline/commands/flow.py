@@ -22,7 +22,7 @@ from audience_pipeline.commands.console import (
 )
 from audience_pipeline.commands.reading import Said, reads_all_kinds
 from audience_pipeline.commands.runner import JobFailedError, run_job
-from audience_pipeline.commands.tables import landing_tables
+from audience_pipeline.commands.tables import landing_tables, number
 from audience_pipeline.commands.value_tables import model_tables
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import Kind
@@ -136,7 +136,7 @@ def refresh(
         except JobFailedError as error:
             fail(str(error))
     members = ran.metadata.get("audience_memberships", {})
-    result = {
+    result: dict[str, Any] = {
         "as_of": day,
         "customers": ran.metadata.get("customer_features", {}).get("customers"),
         "memberships": members.get("members"),
@@ -148,9 +148,9 @@ def refresh(
         print_json(result)
         return
     out.print(
-        f"As of {day}: {result['customers']} customers, {result['memberships']} memberships in "
-        f"{result['audiences']} audiences. This command sends nothing; audience-pipeline audiences "
-        "sync does, and Dagster where it runs.",
+        f"As of {day}: {number(result['customers'])} customers with orders, "
+        f"{number(result['memberships'])} memberships in {result['audiences']} audiences. This command "
+        "sends nothing; audience-pipeline audiences sync does, and Dagster where it runs.",
         highlight=False,
     )
     for check in ran.failed_checks:
