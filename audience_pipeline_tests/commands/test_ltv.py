@@ -75,7 +75,7 @@ def test_what_could_not_be_used_is_said_beside_the_result(shop: Path) -> None:
     said = (shop / "said.err").read_text()
 
     assert "transactions.csv:" in said
-    assert "customer_id: empty" in said
+    assert "customer_id: none of customer_id, loyalty_id is given" in said
 
 
 def test_scoring_writes_one_row_a_customer_with_the_columns_of_the_product(run: Run, shop: Path) -> None:

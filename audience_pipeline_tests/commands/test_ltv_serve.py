@@ -73,7 +73,10 @@ def lines(shop: Path) -> pl.DataFrame:
 
 
 def request_of(lines: pl.DataFrame) -> dict[str, Any]:
-    customers = lines.partition_by("customer_id", as_dict=True, include_key=False)
+    """What a value is predicted from, of every customer: a request with more is refused."""
+    customers = lines.drop("coupon", "loyalty_id").partition_by(
+        "customer_id", as_dict=True, include_key=False
+    )
     return {
         "as_of": AS_OF,
         "customers": [
