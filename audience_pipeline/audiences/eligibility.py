@@ -10,7 +10,12 @@ import polars as pl
 from audience_pipeline.platforms.contract import Capabilities
 
 REASONS = ("holdout", "opted_out", "no_consent", "no_identifier")
-"""Why somebody is not sent, in the order in which the reasons are looked for."""
+"""Why somebody is not sent, in the order in which the reasons are looked for.
+
+``no_consent`` also holds of those who agreed to advertising and said nothing of another purpose that the
+platform asks for (``Capabilities.purposes``: Google takes people as consenting to personalisation, too); who
+denied one of the purposes has ``opted_out``.
+"""
 STANDING = REASONS[1:]
 """The reasons that hold of a person on a platform whatever the audience; holdout is one of an audience."""
 

@@ -46,6 +46,8 @@ class PlatformPreview:
     eligible: int
     left_out: Mapping[str, int]
     """Number of members per reason, in the order of the reasons; each member counts once."""
+    lacking: Mapping[str, int]
+    """Of those without consent, who agreed to advertising but not to a purpose that is asked for besides."""
     expected: ExpectedMatches
     missing: tuple[MissingIdentifier, ...]
     """What more identifiers would bring; where the expected match rate is below ``LOW_RATE``."""
@@ -221,6 +223,7 @@ def _on_platform(reached: Reached, model: MatchModel, capabilities: Capabilities
         platform=capabilities.platform,
         eligible=reached.sendable,
         left_out=reached.left_out,
+        lacking=reached.lacking,
         expected=expected,
         missing=model.missing(reached.signals + reached.unreached) if low else (),
         minimum_audience=capabilities.minimum_audience,

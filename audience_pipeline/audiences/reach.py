@@ -44,7 +44,9 @@ def audience_standing(
         One row per row of the profile, in its order: ``customer_no`` as the profile has it, ``person``
         (UInt64: ``holdouts.person_hashes``), ``<platform>_reason`` (UInt8: 0 may be sent, n the n-th of
         ``eligibility.STANDING``), ``<platform>_signals`` (UInt8: bit n, the n-th of
-        ``match_rate.signal_columns`` is known) and the fields that audiences are described by, as Enum.
+        ``match_rate.signal_columns`` is known), for each purpose that a platform asks for besides advertising
+        ``<platform>_lacks_<purpose>`` (Boolean: agreed to advertising, but not to that), where ``consent``
+        tells it, and the fields that audiences are described by, as Enum.
     """
     customers = profile.select("customer_id")
     keys = profile["person_key" if "person_key" in profile.columns else "customer_id"]
@@ -54,6 +56,11 @@ def audience_standing(
         pl.DataFrame([coded(profile[name]) for name in composition_fields(profile.columns)]),
     ]
     for platform, one in capabilities.items():
+        found.append(
+            customers.join(
+                _lacking(consent, one), on="customer_id", how="left", maintain_order="left"
+            ).select(pl.exclude("customer_id").fill_null(value=False))
+        )
         decided = standing(identifiers, consent, one).select(
             "customer_id",
             pl.col("reason")
@@ -85,6 +92,22 @@ def audience_standing(
     return pl.concat(found, how="horizontal")
 
 
+def _lacking(consent: pl.DataFrame, capabilities: Capabilities) -> pl.DataFrame:
+    platform, there = capabilities.platform.value, set(consent.columns)
+    return consent.select(
+        "customer_id",
+        *(
+            (pl.col("advertising") & ~pl.col(f"{purpose}_{platform}")).alias(f"{platform}_lacks_{purpose}")
+            for purpose in _besides(capabilities)
+            if {"advertising", f"{purpose}_{platform}"} <= there
+        ),
+    )
+
+
+def _besides(capabilities: Capabilities) -> list[str]:
+    return [purpose for purpose in capabilities.purposes if purpose != "advertising"]
+
+
 @dataclass(frozen=True, slots=True)
 class Reached:
     """People of one audience on one platform, counted."""
@@ -95,6 +118,9 @@ class Reached:
     """Those who can be sent, by the identifiers that they have (``match_rate.signal_columns``)."""
     unreached: Counts
     """Those whom only the want of an identifier keeps away, in the same way."""
+    lacking: Mapping[str, int]
+    """Per purpose that the platform asks for besides advertising: those left out for ``no_consent`` who have
+    agreed to advertising, but not to that purpose; only where it is known."""
 
     @property
     def sendable(self) -> int:
@@ -116,6 +142,18 @@ class Reach:
             platform: table[f"{platform.value}_reason"].to_numpy().astype(np.uint16) << bits
             | table[f"{platform.value}_signals"].to_numpy()
             for platform, bits in self._bits.items()
+        }
+        refused = STANDING.index("no_consent") + 1
+        self._lacking = {
+            platform: {
+                purpose: (
+                    (table[f"{platform.value}_reason"] == refused)
+                    & table[f"{platform.value}_lacks_{purpose}"]
+                ).to_numpy()
+                for purpose in _besides(one)
+                if f"{platform.value}_lacks_{purpose}" in table.columns
+            }
+            for platform, one in capabilities.items()
         }
 
     def count(
@@ -143,4 +181,8 @@ class Reach:
             left_out={"holdout": held_back, **reasons},
             signals=by_reason[0],
             unreached=by_reason[STANDING.index("no_identifier") + 1],
+            lacking={
+                purpose: int(np.count_nonzero(lacks[sent]))
+                for purpose, lacks in self._lacking[platform].items()
+            },
         )

@@ -36,6 +36,8 @@ def shown(look: Look) -> Iterator[Table | str]:
     yield _matches(look)
     for one in seen.platforms:
         yield f"{one.platform.value}: the match rate is expected {one.expected.how}."
+    for one in seen.platforms:
+        yield from explained(one)
     for sentence in warnings(look):
         yield f"[bold yellow]Warning:[/] {escape(sentence)}."
     yield from _suggested(look)
@@ -99,6 +101,17 @@ def warnings(look: Look) -> list[str]:
             found.append(f"{one.platform.value}: {one.warning}")
         found += advice(one)
     return found
+
+
+def explained(one: PlatformPreview) -> Iterator[str]:
+    """Why most of those without consent are, where they agreed to advertising: nobody would guess."""
+    left_out = one.left_out["no_consent"]
+    for purpose, people in one.lacking.items():
+        if 2 * people > left_out:
+            yield (
+                f"{one.platform.value}: {people:,} of the {left_out:,} without consent agreed to "
+                f"advertising, but not to {purpose}, which {one.platform.value} asks for besides."
+            )
 
 
 def advice(one: PlatformPreview) -> list[str]:
@@ -215,6 +228,7 @@ def _platform(one: PlatformPreview) -> dict[str, Any]:
         "platform": one.platform.value,
         "eligible": one.eligible,
         "left_out": dict(one.left_out),
+        "no_consent_lacking": dict(one.lacking),
         "match_rate": _range(one.expected.rate, 4),
         "expected_matches": _range(one.expected.matches, 0),
         "how": one.expected.how,

@@ -65,6 +65,38 @@ def test_the_counts_are_those_of_what_a_delivery_decides_and_they_add_up(
         assert one.unreached.sum() == one.left_out["no_identifier"]
 
 
+def test_those_who_agreed_to_advertising_alone_are_told_where_a_platform_asks_for_more():
+    """Granted everything; only advertising; nothing; only advertising and held out; no row."""
+    profile = pl.DataFrame({"customer_id": CUSTOMERS[:5], "person_key": CUSTOMERS[:5]})
+    advertising, personalisation = [True, True, False, True], [True, False, False, False]
+    allowed = pl.Series(advertising) & pl.Series(personalisation)
+    consent = pl.DataFrame({"customer_id": CUSTOMERS[:4], "advertising": advertising}).with_columns(
+        pl.lit(value=False).alias(name) for name in ("opted_out", *(f"opted_out_{p}" for p in Platform))
+    )
+    consent = consent.with_columns(
+        *(
+            pl.Series(name, allowed if "personalisation" in CAPABILITIES[p].purposes else advertising)
+            for p in Platform
+            for name in [f"advertising_{p}"]
+        ),
+        *(pl.Series(f"personalisation_{p}", personalisation) for p in Platform),
+    )
+    identifiers = table({customer: {} for customer in CUSTOMERS}, pl.Binary, COLUMNS)
+    standing = audience_standing(profile, identifiers, consent)
+    mask = np.array([True, True, True, False, True])
+
+    reached = Reach(standing).count(mask, "a", 0)
+    without = Reach(standing.select(pl.exclude("^.*_lacks_.*$"))).count(mask, "a", 0)
+
+    assert {platform: dict(one.lacking) for platform, one in reached.items()} == {
+        platform: dict.fromkeys(set(one.purposes) - {"advertising"}, 1)
+        for platform, one in CAPABILITIES.items()
+    }
+    assert reached[Platform.GOOGLE].left_out["no_consent"] == 3
+    assert reached[Platform.META].left_out["no_consent"] == 2
+    assert not any(one.lacking for one in without.values())
+
+
 def _flags() -> list[str]:
     return [
         "opted_out",

@@ -234,3 +234,24 @@ def test_nothing_of_a_person_is_shown(run: Run, settings: Settings):
     assert "c39" in json.dumps(
         pl.read_parquet(settings.lake / "consent" / f"{DAY}.parquet")["customer_id"].to_list()
     )
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_people_who_agreed_to_advertising_alone_are_explained_where_they_are_most(
+    run: Run, settings: Settings, told: bool
+):
+    path = settings.lake / "consent" / f"{DAY}.parquet"
+    agreed = pl.col("advertising_meta")
+    pl.read_parquet(path).with_columns(
+        advertising=agreed if told else pl.lit(value=False),
+        personalisation_google=N % 3 == 0,
+        advertising_google=agreed & (N % 3 == 0),
+    ).write_parquet(path)
+
+    said = " ".join(run("audiences", "preview", "buyers", "--dir", settings.home).out.split())
+    seen = run("audiences", "preview", "buyers", "--dir", settings.home, "--json").json
+
+    [google] = [one for one in seen["platforms"] if one["platform"] == "google"]
+    lacking, left_out = google["no_consent_lacking"]["personalisation"], google["left_out"]["no_consent"]
+    sentence = f"google: {lacking:,} of the {left_out:,} without consent agreed to advertising, but not"
+    assert (sentence in said) is ("agreed to advertising" in said) is (lacking > 0) is told
