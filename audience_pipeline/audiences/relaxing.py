@@ -145,13 +145,19 @@ def _looser(rule: Rule, place: str, fields: Mapping[str, Field]) -> Iterator[_Lo
                 if len(rules) > 1 and not protected(inner) and not _in_parts(inner):
                     rest = rules[:index] + rules[index + 1 :]
                     left = rest[0] if len(rest) == 1 else AllOf(rest)
-                    yield _Looser(f"take out {described(inner)}", left, "drop", f"{place}.{index} drop")
+                    yield _Looser(_without(inner), left, "drop", f"{place}.{index} drop")
         case AnyOf(rules):
             for index, inner in enumerate(rules):
                 for one in _looser(inner, f"{place}.{index}", fields):
                     yield replace(one, rule=AnyOf((*rules[:index], one.rule, *rules[index + 1 :])))
         case Not(inner):
             yield from _not_less(inner, place)
+
+
+def _without(rule: Rule) -> str:
+    if isinstance(rule, Not):
+        return f"no longer leave out {described(rule.rule)}"
+    return f"take out {described(rule)}"
 
 
 def _in_parts(rule: Rule) -> bool:
@@ -165,8 +171,8 @@ def _not_less(refused: Rule, place: str) -> Iterator[_Looser]:
     match refused:
         case Did(within_days=int(days)):
             for fewer in looser_numbers(days, "days", upwards=False):
-                sentence = f"ask that they did not for {fewer:g} days instead of {days}: {described(refused)}"
                 shorter = replace(refused, within_days=int(fewer))
+                sentence = f"leave out {described(shorter)} instead of {days}"
                 yield _Looser(sentence, Not(shorter), "widen", f"{place} not within")
         case AnyOf(rules) if len(rules) > 1:
             for index, inner in enumerate(rules):
@@ -177,18 +183,19 @@ def _not_less(refused: Rule, place: str) -> Iterator[_Looser]:
 
 
 def _did_less(did: Did, place: str) -> Iterator[_Looser]:
-    what = described(did)
     for times in dict.fromkeys((max(1, did.at_least // 2), 1)):
         if times < did.at_least:
-            often = "once" if times == 1 else f"{times:,} times"
-            sentence = f"ask for at least {often} instead of {did.at_least:,} times: {what}"
-            yield _Looser(sentence, replace(did, at_least=times), "widen", f"{place} at_least")
+            fewer = replace(did, at_least=times)
+            sentence = f"ask for {described(fewer)}, instead of at least {did.at_least:,} times"
+            yield _Looser(sentence, fewer, "widen", f"{place} at_least")
+    ever = described(replace(did, within_days=None))
     for days in looser_numbers(did.within_days, "days", upwards=True) if did.within_days else ():
-        sentence = f"look back {int(days)} days instead of {did.within_days}: {what}"
+        sentence = f"look back {int(days)} days instead of {did.within_days} for {ever}"
         yield _Looser(sentence, replace(did, within_days=int(days)), "widen", f"{place} within_days")
     if did.at_most is not None:
-        sentence = f"drop the limit of at most {did.at_most:,} times: {what}"
-        yield _Looser(sentence, replace(did, at_most=None), "widen", f"{place} at_most")
+        unlimited = replace(did, at_most=None)
+        sentence = f"drop the limit of at most {did.at_most:,} times: ask for {described(unlimited)}"
+        yield _Looser(sentence, unlimited, "widen", f"{place} at_most")
     if did.where is not None:
         sentence = f"ask for any {did.event}, not only those with {described(Where(did.where))}"
         yield _Looser(sentence, replace(did, where=None), "drop", f"{place} where")

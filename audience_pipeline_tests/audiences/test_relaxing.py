@@ -49,15 +49,16 @@ def test_a_day_moves_to_the_edge_of_a_month():
 
 
 def test_what_people_did_is_asked_for_less_often_and_over_a_longer_time():
+    shoes = "with category = 'shoes'"
     said = sentences(
         "{did: {event: product_view, at_least: 4, within_days: 14, where: \"category = 'shoes'\"}}"
     )
 
-    assert [sentence.split(":")[0] for sentence in said] == [
-        "ask for at least 2 times instead of 4 times",
-        "ask for at least once instead of 4 times",
-        "look back 21 days instead of 14",
-        "look back 30 days instead of 14",
+    assert said == [
+        f"ask for product_view at least 2 times within 14 days {shoes}, instead of at least 4 times",
+        f"ask for product_view at least once within 14 days {shoes}, instead of at least 4 times",
+        "look back 21 days instead of 14 for product_view at least 4 times with category = 'shoes'",
+        "look back 30 days instead of 14 for product_view at least 4 times with category = 'shoes'",
         "ask for any product_view, not only those with category = 'shoes'",
     ]
 
@@ -144,4 +145,14 @@ def test_what_has_parts_is_taken_out_part_by_part_and_never_as_a_whole():
 def test_one_day_is_one_day():
     [said] = sentences("{did: {event: order, within_days: 1}}")
 
-    assert said == "look back 3 days instead of 1: order at least once within 1 day"
+    assert said == "look back 3 days instead of 1 for order at least once"
+
+
+def test_what_is_left_out_is_said_without_a_not():
+    said = sentences("{all: [{where: orders > 0}, {did_not: {event: order, within_days: 60}}]}")
+
+    assert said[1:] == [
+        "leave out order at least once within 45 days instead of 60",
+        "leave out order at least once within 30 days instead of 60",
+        "no longer leave out order at least once within 60 days",
+    ]
