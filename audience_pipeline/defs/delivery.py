@@ -40,7 +40,8 @@ def _platform_definitions(settings: Settings, platform: Platform) -> dg.Definiti
             f"Makes {platform.value} hold exactly the newest memberships of every audience that names it: "
             "additions, removals, proof of arrival. People without consent are never sent."
         ),
-        deps=["audience_memberships", Kind.CONSENT.dataset, Kind.CRM.dataset],
+        # Consent is decided anew, and everything that lands may say whose an address is, or object.
+        deps=["audience_memberships", *(kind.dataset for kind in Kind)],
         group_name="delivery",
         kinds={platform.value, "python"},
         owners=["team:growth"],
