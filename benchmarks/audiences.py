@@ -1,6 +1,7 @@
 """How long audiences take: ``python benchmarks/audiences.py``; the bar is 1,000 over a million customers.
 
-Profile and activity are read from Parquet, all audiences evaluated, stored, and compared with the day before.
+Profile and activity are read from Parquet, the activity stored for previews, all audiences evaluated, stored,
+and compared with the day before.
 Beside it, what one query per audience over the same tables in DuckDB takes; both find the same members.
 """
 
@@ -22,7 +23,7 @@ from audiences_data import AS_OF, make_definitions, write_activity, write_profil
 
 from audience_pipeline.audiences.activity import EVENTS, WEEKDAYS
 from audience_pipeline.audiences.activity_counts import asked_by
-from audience_pipeline.audiences.activity_table import Activity
+from audience_pipeline.audiences.activity_files import read_activity_files, write_activity_files
 from audience_pipeline.audiences.definition import Definition, Definitions
 from audience_pipeline.audiences.evaluation import rules_of
 from audience_pipeline.audiences.membership import attempts
@@ -39,6 +40,7 @@ from audience_pipeline.audiences.rules import (
     leaves,
 )
 from audience_pipeline.audiences.stored import People, differences, stored, stored_sizes
+from audience_pipeline.customers.mapped import rows_of
 
 CUSTOMERS, ACTIVITY_ROWS = 1_000_000, 20_000_000
 SIZES = (10, 100, 1_000)
@@ -125,9 +127,14 @@ def _day(folder: Path, audiences: int) -> dict[str, float]:
     profile = folder / "profile.parquet"
     people = pl.read_parquet(profile, columns=["customer_id", "person_key", "customer_no"])
     dids = [leaf for leaf in _leaves(definitions) if isinstance(leaf, Did)]
-    activity = Activity.of(
-        pl.scan_parquet(folder / "activity.parquet"), people["customer_id"], AS_OF, **asked_by(dids)
-    )
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        # As a refresh does: all of it is stored for previews, and what is asked for is read of that.
+        places = rows_of(people["customer_id"])
+        write_activity_files(
+            Path(name), folder / "activity.parquet", places, AS_OF, rows=people.height, made={}
+        )
+        del places
+        activity = read_activity_files(Path(name), **asked_by(dids))
     loaded = time.perf_counter()
     table, failed = stored(attempts(profile, definitions, activity=activity), People.of(people), "benchmark")
     assert not failed

@@ -30,6 +30,7 @@ from audience_pipeline.audiences.fields import FIELDS
 from audience_pipeline.audiences.membership import attempts, holdout, selections
 from audience_pipeline.audiences.stored import People, stored
 from audience_pipeline.commands.preview_sources import seen
+from audience_pipeline.defs.activity_files import store_activity
 from audience_pipeline.defs.standing import write_standing
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.ledger.database import Ledger
@@ -98,6 +99,7 @@ def workspace(home: Path, customers: int, events: int, audiences: int) -> Settin
     write_people(lake, customers)
     write_activity(lake / "customer_activity.parquet", customers, events, 7)
     write_standing(settings, DAY)
+    store_activity(lake, AS_OF)
     profile = pl.read_parquet(lake / "customer_profile" / f"{DAY}.parquet")
     others = [name for name in load_definitions(settings.audiences).names if name not in SHOWN]
     found = attempts(profile, load_definitions(settings.audiences), others)
