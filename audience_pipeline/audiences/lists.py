@@ -14,11 +14,13 @@ def listed(
     identities: pl.DataFrame | None = None,
     *,
     customers: pl.Series | None = None,
+    addresses: pl.LazyFrame | None = None,
 ) -> pl.Series:
     """The customers of a list, each once, in alphabetical order.
 
     A customer is meant by an id (with ``identities`` by every id that became theirs), by the hash of an
-    e-mail address or phone number, or by a device id.
+    e-mail address or phone number, or by a device id. Whoever moved to another address is still meant by the
+    one before: an employee does not become a customer by it.
 
     Args:
         entries: ``kind`` and ``value`` (``sources.list_entries.ENTRIES_SCHEMA``).
@@ -26,6 +28,8 @@ def listed(
             ``device_id`` (String).
         identities: ``source_id`` and ``customer_id``.
         customers: ids of customers who may have no identifiers.
+        addresses: every address and number that was ever given (``customers.identity.addresses``):
+            ``customer_id`` (a source id), ``meta_email``, ``meta_phone``.
 
     Returns:
         Column ``customer_id``, String.
@@ -53,7 +57,22 @@ def listed(
     if "device_id" in identifiers.columns:
         devices = identifiers.select(pl.col("device_id").alias("name"), "customer_id")
         found.append(_by_digest(devices, _of_kind(entries, "device_id")))
+    if addresses is not None:
+        found.append(_by_address(addresses, entries, names))
     return pl.concat([frame.select("customer_id") for frame in found])["customer_id"].unique().sort()
+
+
+def _by_address(addresses: pl.LazyFrame, entries: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
+    """Customers by what they were ever known by: the hashes are found first, for there are few of them."""
+    given = pl.concat(
+        [
+            addresses.join(
+                _of_kind(entries, kind).lazy(), left_on=column, right_on="value", how="semi"
+            ).select(pl.col("customer_id").alias("name"))
+            for kind, column in (("email", "meta_email"), ("phone", "meta_phone"))
+        ]
+    )
+    return given.unique().collect(engine="streaming").join(names, on="name", how="inner")
 
 
 def _of_kind(entries: pl.DataFrame, kind: str) -> pl.DataFrame:

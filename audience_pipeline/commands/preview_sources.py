@@ -241,6 +241,7 @@ def _listed(settings: Settings, day: date, definitions: Definitions) -> Mapping[
     return found | list_members(
         settings,
         there,
+        as_of=day,
         identifiers=pl.read_parquet(_table(settings, "identifiers", day)),
         identities=pl.read_parquet(people) if people.is_file() else None,
         customers=pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"],

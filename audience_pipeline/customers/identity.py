@@ -55,6 +55,26 @@ def known(contacts: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
     )
 
 
+def addresses(contacts: pl.LazyFrame, engagement: pl.LazyFrame, as_of: date) -> pl.LazyFrame:
+    """Every e-mail address and phone number that was ever given with an id, also those that are not in use
+    any more.
+
+    Args:
+        contacts: the landed ``crm_contacts``.
+        engagement: the landed ``engagement_events``.
+        as_of: the day up to which statements and events are seen.
+
+    Returns:
+        ``customer_id`` (a source id), ``meta_email``, ``meta_phone``; rows may repeat, and hold null.
+    """
+    read = engagement.filter(
+        pl.col("customer_id").is_not_null()
+        & pl.col("meta_email").is_not_null()
+        & (pl.col("event_date") <= as_of)
+    ).select("customer_id", "meta_email", pl.lit(None, dtype=pl.Binary).alias("meta_phone"))
+    return pl.concat([known(contacts, as_of).select("customer_id", "meta_email", "meta_phone"), read])
+
+
 def identifiers(contacts: pl.LazyFrame, as_of: date, *, landings: Sequence[str] = ()) -> pl.LazyFrame:
     """The identifiers of each customer as of a date: per field the latest statement that has one.
 

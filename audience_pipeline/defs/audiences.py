@@ -177,7 +177,14 @@ def lists_for(
         return nobody
     tables = (table_path(settings.lake, name, as_of.isoformat()) for name in ("identifiers", "identities"))
     identifiers, identities = (pl.read_parquet(table) for table in tables)
-    found = list_members(settings, there, identifiers=identifiers, identities=identities, customers=customers)
+    found = list_members(
+        settings,
+        there,
+        as_of=as_of,
+        identifiers=identifiers,
+        identities=identities,
+        customers=customers,
+    )
     return nobody | found
 
 

@@ -55,6 +55,22 @@ def test_a_customer_is_found_by_every_source_that_became_them(kind: str, value: 
     assert listed(entries((kind, value)), nobody).is_empty()
 
 
+def test_a_customer_is_found_by_every_address_and_number_that_was_ever_theirs():
+    before = pl.LazyFrame(
+        {
+            "customer_id": ["a", "old", "nobody", "b"],
+            "meta_email": [digest("a@before.example"), None, EMAIL, None],
+            "meta_phone": [None, digest("4930123456"), None, None],
+        },
+        schema_overrides={"meta_email": pl.Binary, "meta_phone": pl.Binary},
+    )
+    identities = pl.DataFrame({"source_id": ["a", "old"], "customer_id": ["a", "merged"]})
+    moved = entries(("email", digest("a@before.example")), ("phone", digest("4930123456")))
+
+    assert listed(moved, IDENTIFIERS, identities, addresses=before).to_list() == ["a", "merged"]
+    assert listed(moved, IDENTIFIERS, identities).is_empty()
+
+
 def test_a_customer_without_identifiers_is_found_by_the_id():
     found = listed(entries(("customer_id", digest("x"))), IDENTIFIERS, customers=pl.Series(["x", "y"]))
 
