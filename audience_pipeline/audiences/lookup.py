@@ -29,6 +29,7 @@ def load_audience(
     fields: Mapping[str, Field] = FIELDS,
     lists: Collection[str] = (),
     segments: Collection[str] | None = None,
+    apart: Collection[str] = (),
 ) -> Definitions:
     """An audience of a workspace with all that it refers to and every suppression rule.
 
@@ -40,6 +41,7 @@ def load_audience(
         fields: the fields that conditions may use.
         lists: the names of the uploaded lists.
         segments: the names of the segments; None where they are not known yet.
+        apart: files that are read as if they were not there (``sound.Sound.apart``).
 
     Raises:
         DefinitionErrors: with every problem of the files that are needed.
@@ -47,7 +49,7 @@ def load_audience(
     """
     if not folder.is_dir():
         return load_definitions(folder, fields=fields, lists=lists, segments=segments)
-    contents = _contents(folder)
+    contents = {file: content for file, content in _contents(folder).items() if file not in apart}
     needed = _needed(contents, [name.encode()])
     try:
         found = read_definitions(needed, fields=fields, lists=lists, segments=segments)

@@ -30,6 +30,8 @@ class Sound:
     """Mistakes of files that do not say which audience they define: it may be any."""
     problems: tuple[Problem, ...] = ()
     """Every mistake."""
+    apart: tuple[str, ...] = ()
+    """The files that were set aside."""
 
     def reason(self, audience: str) -> str | None:
         """Why nobody knows what an audience is meant to be now; None where somebody does.
@@ -95,7 +97,8 @@ def load_sound(
             again = True
     unnamed = tuple(problem for problem in problems if not names[problem.file])
     mistakes = {names[file]: said for file, said in first.items() if names[file]}
-    return Sound(definitions, mistakes, unnamed, tuple(sorted(set(problems))))
+    apart = tuple(sorted(names.keys() - contents.keys()))
+    return Sound(definitions, mistakes, unnamed, tuple(sorted(set(problems))), apart)
 
 
 def _contents(folder: Path) -> tuple[dict[str, bytes], list[Problem]]:

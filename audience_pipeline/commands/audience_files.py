@@ -25,6 +25,7 @@ from audience_pipeline.settings import Settings
 if TYPE_CHECKING:
     from audience_pipeline.audiences.definition import Definition, DefinitionErrors, Definitions
     from audience_pipeline.audiences.documents import Problem
+    from audience_pipeline.audiences.sound import Sound
     from audience_pipeline.defs.vocabulary import Vocabulary
     from audience_pipeline.sources.lists import ListReport
 
@@ -197,6 +198,23 @@ def upload(
         print_json(dataclasses.asdict(report))
     else:
         _show(report)
+
+
+def sound_definitions(settings: Settings, *, as_json: bool = False) -> Sound:
+    """The definitions of a workspace that can be used, as a refresh in Dagster uses them.
+
+    Where that is none, or nobody knows whom to suppress, the mistakes end the command as wrong usage.
+    """
+    from audience_pipeline.audiences.definition import DefinitionErrors
+    from audience_pipeline.audiences.sound import load_sound
+
+    try:
+        found = load_sound(settings.audiences, **_vocabulary(settings, with_segments=False))
+    except DefinitionErrors as error:
+        refuse(error, as_json=as_json)
+    if not len(found.definitions):
+        refuse(DefinitionErrors(found.problems), as_json=as_json)
+    return found
 
 
 def check_definitions(settings: Settings) -> Definitions:

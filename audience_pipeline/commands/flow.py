@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from audience_pipeline.commands.audience_files import check_definitions
+from audience_pipeline.commands.audience_files import sound_definitions
 from audience_pipeline.commands.console import (
     DirOption,
     JsonOption,
@@ -115,10 +115,13 @@ def refresh(
 ) -> None:
     """Land what waits in the inbox and work out everything up to the audience memberships. Sends nothing.
 
+    Audiences whose definitions have mistakes are set aside: the others are worked out, and the exit
+    code is 1.
+
     Example: audience-pipeline refresh --as-of 2026-10-31
     """
     settings = workspace(directory)
-    check_definitions(settings)
+    sound = sound_definitions(settings, as_json=as_json)
     newest = newest_as_of(settings)
     day = as_of.date() if as_of else newest
     first = settings.config.calendar.first_day
@@ -142,18 +145,26 @@ def refresh(
         "memberships": members.get("members"),
         "audiences": members.get("audiences"),
         "checks_that_do_not_hold": list(ran.failed_checks),
+        "set_aside": [str(problem) for problem in sound.problems],
         "run_id": ran.run_id,
     }
     if as_json:
         print_json(result)
-        return
+    else:
+        _show_refreshed(result)
+    if sound.problems:
+        note("\n".join(["Set aside, with what refers to them:", *result["set_aside"]]))
+        raise typer.Exit(1)
+
+
+def _show_refreshed(result: Mapping[str, Any]) -> None:
     out.print(
-        f"As of {day}: {number(result['customers'])} customers with orders, "
+        f"As of {result['as_of']}: {number(result['customers'])} customers with orders, "
         f"{number(result['memberships'])} memberships in {result['audiences']} audiences. This command "
         "sends nothing; audience-pipeline audiences sync does, and Dagster where it runs.",
         highlight=False,
     )
-    for check in ran.failed_checks:
+    for check in result["checks_that_do_not_hold"]:
         note(f"Does not hold: {check}")
 
 

@@ -16,7 +16,7 @@ import polars as pl
 from audience_pipeline.audiences.activity_counts import asked_by
 from audience_pipeline.audiences.activity_table import Activity
 from audience_pipeline.audiences.composition import COMPOSED_OF
-from audience_pipeline.audiences.definition import Definition, Definitions, load_definitions
+from audience_pipeline.audiences.definition import Definition, DefinitionErrors, Definitions
 from audience_pipeline.audiences.errors import MembershipError
 from audience_pipeline.audiences.evaluation import rules_of
 from audience_pipeline.audiences.fields import FIELDS, Field
@@ -25,6 +25,7 @@ from audience_pipeline.audiences.match_rate import Delivered
 from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
 from audience_pipeline.audiences.rules import Did, InSegment, fields_of, leaves
+from audience_pipeline.audiences.sound import Sound, load_sound
 from audience_pipeline.audiences.widening import looser_numbers
 from audience_pipeline.audiences.words import nearest
 from audience_pipeline.commands.glance import glance
@@ -87,7 +88,7 @@ def seen(settings: Settings, name: str, as_of: date | None) -> Look:
     """
     lists = {path.stem for path in (settings.lake / "lists").glob("*.parquet")}
     fields = _fields(settings)
-    audience, definitions = _definitions(settings, name, fields, lists)
+    audience, definitions, apart = _definitions(settings, name, fields, lists)
     with ThreadPoolExecutor(1) as reader:
         # The tables of the date that is probably meant are read while the ledger is opened.
         likely = as_of or _newest_stored(settings)
@@ -106,7 +107,7 @@ def seen(settings: Settings, name: str, as_of: date | None) -> Look:
         salt=settings.config.audiences.holdout_salt,
     )
     overlaps, compared = _overlaps(settings, day, audience, tables.standing, found.members)
-    return Look(day, definitions[audience], found.preview, overlaps, compared, notes)
+    return Look(day, definitions[audience], found.preview, overlaps, compared, (*apart, *notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +137,39 @@ def _newest_stored(settings: Settings) -> date | None:
 
 def _definitions(
     settings: Settings, name: str, fields: Mapping[str, Field], lists: set[str]
-) -> tuple[str, Definitions]:
+) -> tuple[str, Definitions, tuple[str, ...]]:
+    """The name of the audience, what it is made of, and what to say about the files that have mistakes."""
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.is_file():
-        return load_file(path, settings.audiences, fields=fields, lists=lists)
-    if not _sound(settings):
-        # A mistake anywhere is told, as every command tells it.
-        load_definitions(settings.audiences, fields=fields, lists=lists)
-    try:
-        return name, load_audience(settings.audiences, name, fields=fields, lists=lists)
-    except KeyError:
-        there = load_definitions(settings.audiences, fields=fields, lists=lists).names
+        return *load_file(path, settings.audiences, fields=fields, lists=lists), ()
+    if _sound(settings):
+        try:
+            return name, load_audience(settings.audiences, name, fields=fields, lists=lists), ()
+        except KeyError:
+            pass
+    found = load_sound(settings.audiences, fields=fields, lists=lists)
+    there = found.definitions.names
+    if found.reason(name) is not None:
+        raise DefinitionErrors(found.problems)
+    if name not in there:
         near = nearest(name, there)
         known = "" if near else f"; there are {', '.join(there[:MOST_NAMED])}"
         more = f" and {len(there) - MOST_NAMED} more" if known and len(there) > MOST_NAMED else ""
-        raise UnknownAudienceError(f"no audience is called {name}{near}{known}{more}") from None
+        raise UnknownAudienceError(f"no audience is called {name}{near}{known}{more}")
+    only = load_audience(settings.audiences, name, fields=fields, lists=lists, apart=found.apart)
+    return name, only, _set_aside(found)
+
+
+def _set_aside(found: Sound) -> tuple[str, ...]:
+    files = sorted(Path(file).name for file in found.apart)
+    if not files:
+        return ()
+    more = f" and {len(files) - MOST_NAMED} more" if len(files) > MOST_NAMED else ""
+    said = (
+        f"Other definitions have mistakes, or refer to one that has: {', '.join(files[:MOST_NAMED])}{more}; "
+        "audience-pipeline audiences validate says what is wrong"
+    )
+    return (said,)
 
 
 def _sound(settings: Settings) -> bool:

@@ -39,6 +39,18 @@ def test_a_mistake_elsewhere_does_not_keep_an_audience_from_being_read(folder: P
     assert "idols" in load_audience(folder, "idols").names
 
 
+def test_a_file_that_is_set_aside_is_read_as_if_it_were_not_there(folder: Path):
+    idols = AUDIENCE.format(name="idols", rule="{in: fans}")
+    (folder / "idols.yaml").write_text(f"# Everybody, but for the others.\n{idols}")
+    (folder / "again.yaml").write_text(AUDIENCE.format(name="others", rule="{where: orders = 1}"))
+    with pytest.raises(DefinitionErrors, match="already used"):
+        load_audience(folder, "idols")
+
+    twice = [str(folder / name) for name in ("again.yaml", "others.yaml")]
+
+    assert load_audience(folder, "idols", apart=twice).names == ("buyers", "fans", "idols")
+
+
 def test_a_mistake_in_what_it_is_made_of_is_told(folder: Path):
     (folder / "fans.yaml").write_text(AUDIENCE.format(name="fans", rule="{where: ordres > 5}"))
 

@@ -181,6 +181,38 @@ def test_mistakes_of_a_file_are_shown_as_validate_shows_them(run: Run, settings:
     assert plain.json["valid"] is False
 
 
+def test_a_mistake_of_another_file_is_said_and_keeps_no_audience_from_being_previewed(
+    run: Run, settings: Settings
+):
+    before = run("audiences", "preview", "buyers", "--dir", settings.home, "--json").json
+    (settings.audiences / "diabetics.yaml").write_text(
+        audience("diabetics", "include: {where: ordres > 5}\n")
+    )
+    (settings.audiences / "heirs.yaml").write_text(audience("heirs", "include: {in: diabetics}\n"))
+    (settings.audiences / "broken.yaml").write_text("name: [\n")
+
+    seen = run("audiences", "preview", "buyers", "--dir", settings.home, "--json")
+
+    assert seen.code == 0
+    told = ("notes", "warnings")
+    assert {**seen.json, **dict.fromkeys(told)} == {**before, **dict.fromkeys(told)}
+    [said] = set(seen.json["notes"]) - set(before["notes"])
+    assert "broken.yaml, diabetics.yaml, heirs.yaml" in said
+    for name in ("diabetics", "heirs"):
+        refused = run("audiences", "preview", name, "--dir", settings.home)
+        assert refused.code == 2
+        assert "diabetics.yaml:4" in refused.err
+
+
+def test_a_mistake_of_a_suppression_rule_stops_every_preview(run: Run, settings: Settings):
+    (settings.audiences / "_suppression.yaml").write_text(RULES.replace("is_competitor", "is_competitr"))
+
+    refused = run("audiences", "preview", "buyers", "--dir", settings.home)
+
+    assert refused.code == 2
+    assert "did you mean is_competitor?" in refused.err
+
+
 def test_an_old_date_is_said_to_be_old(run: Run, settings: Settings):
     with Ledger.open(settings.ledger_url) as ledger, ledger.begin() as connection:
         connection.exec_driver_sql("delete from refreshes")
