@@ -111,7 +111,12 @@ class Evaluator:
                     raise EvaluationError(
                         f"there is no list {name}: audience-pipeline audiences upload makes one"
                     )
-                return self._table.customers.is_in(self._lists[name].implode()).to_numpy()
+                named = self._lists[name]
+                if named.dtype == pl.Boolean:
+                    return named.to_numpy()
+                if named.is_empty():
+                    return np.zeros(self.rows, dtype=np.bool_)
+                return self._table.customers.is_in(named.implode()).to_numpy()
             case Did():
                 if self._counts is None:
                     raise EvaluationError("it asks what customers did, and their activity was not loaded")
@@ -135,7 +140,7 @@ def evaluator(
         profile: one row per customer: ``customer_id`` and fields; of a file only what is needed is read.
         rules: what will be asked: the rules, or the definitions with their suppression rules.
         activity: what the customers of this profile did, row for row.
-        lists: the customer ids that each uploaded list names.
+        lists: the customers whom each uploaded list names: their ids, or a truth value per row.
         fields: the fields of the profile.
     """
     asked = list(rules_of(rules) if isinstance(rules, Definitions) else rules)

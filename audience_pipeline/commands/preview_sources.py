@@ -123,7 +123,7 @@ def _tables(settings: Settings, day: date, definitions: Definitions) -> _Tables:
     wanted = frozenset().union(*(fields_of(rule) for rule in rules_of(definitions)))
     if any(isinstance(condition, InSegment) for condition in _conditions(definitions)):
         wanted |= {"segment"}
-    if definitions.lists or not wanted:
+    if not wanted:
         wanted |= {"customer_id"}
     table = pl.scan_parquet(path)
     columns = table.collect_schema()
@@ -254,17 +254,9 @@ def _listed(settings: Settings, day: date, definitions: Definitions) -> Mapping[
     there = [name for name in sorted(found) if (settings.lake / "lists" / f"{name}.parquet").is_file()]
     if not there:
         return found
-    from audience_pipeline.defs.vocabulary import list_members
+    from audience_pipeline.defs.list_files import list_members_as_of
 
-    people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
-    return found | list_members(
-        settings,
-        there,
-        as_of=day,
-        identifiers=pl.read_parquet(_table(settings, "identifiers", day)),
-        identities=pl.read_parquet(people) if people.is_file() else None,
-        customers=pl.read_parquet(_table(settings, PROFILE, day), columns=["customer_id"])["customer_id"],
-    )
+    return found | list_members_as_of(settings, day, there)
 
 
 def _activity(settings: Settings, day: date, definitions: Definitions) -> Activity | None:

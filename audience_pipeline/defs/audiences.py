@@ -20,6 +20,7 @@ from audience_pipeline.audiences.stored import People, distinct_members, stored
 from audience_pipeline.defs.activity_files import activity_as_of, store_activity
 from audience_pipeline.defs.audience_page import page_path
 from audience_pipeline.defs.calendar import AsOfCalendar
+from audience_pipeline.defs.list_files import store_list_members
 from audience_pipeline.defs.numbers import numbering_of
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.resources import LedgerResource
@@ -31,7 +32,7 @@ from audience_pipeline.defs.storage import (
     table_path,
     write_table,
 )
-from audience_pipeline.defs.vocabulary import list_members, vocabulary
+from audience_pipeline.defs.vocabulary import vocabulary
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.lists import list_names
@@ -175,17 +176,7 @@ def lists_for(
     there = definitions.lists & set(list_names(settings.lake))
     if not there:
         return nobody
-    tables = (table_path(settings.lake, name, as_of.isoformat()) for name in ("identifiers", "identities"))
-    identifiers, identities = (pl.read_parquet(table) for table in tables)
-    found = list_members(
-        settings,
-        there,
-        as_of=as_of,
-        identifiers=identifiers,
-        identities=identities,
-        customers=customers,
-    )
-    return nobody | found
+    return nobody | store_list_members(settings, as_of, there)
 
 
 def _changes(found: pl.DataFrame) -> Mapping[str, Any]:
