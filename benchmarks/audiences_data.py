@@ -66,6 +66,8 @@ def _values(field: Field, rng: np.random.Generator, rows: int) -> tuple[np.ndarr
             values = rng.choice(few, rows) if few else rng.exponential(60.0, rows).astype(np.int64)
         case "number":
             values = np.round(rng.exponential(60.0, rows), 2)
+            if field.unit == "0 to 1":
+                values = np.minimum(values / 100, 1.0)
         case "text":
             values = rng.integers(0, len(_texts(field)), rows)
         case "boolean":
@@ -201,9 +203,12 @@ class _Maker:
         match field.type:
             case "integer" | "number":
                 low = int(self.rng.integers(0, 60))
+                high = low + 40
                 kind = self.rng.integers(3)
+                if field.unit == "0 to 1":
+                    low, high = low / 100, high / 100
                 if kind == 0:
-                    return f"{field.name} between {low} and {low + 40}"
+                    return f"{field.name} between {low} and {high}"
                 return f"{field.name} {'>=' if kind == 1 else '<'} {low}"
             case "text":
                 values = self.rng.choice(_texts(field), min(3, len(_texts(field))), replace=False)
