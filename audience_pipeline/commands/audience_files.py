@@ -174,6 +174,7 @@ def upload(
     from audience_pipeline.audiences.keys import NAME_RULE
     from audience_pipeline.audiences.nodes import is_name
     from audience_pipeline.audiences.words import shown
+    from audience_pipeline.defs.list_files import customers_found
     from audience_pipeline.sources.errors import SourceError
     from audience_pipeline.sources.lists import upload as store
 
@@ -194,10 +195,13 @@ def upload(
         )
     except SourceError as error:
         fail(str(error))
+    as_of, customers = customers_found(settings, name) or (None, None)
     if as_json:
-        print_json(dataclasses.asdict(report))
+        print_json({**dataclasses.asdict(report), "customers": customers, "as_of": as_of})
     else:
         _show(report)
+        if customers is not None:
+            out.print(f"It finds {_counted(customers, 'customer')} as of {as_of}.", highlight=False)
 
 
 def sound_definitions(settings: Settings, *, as_json: bool = False) -> Sound:

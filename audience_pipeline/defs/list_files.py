@@ -76,6 +76,18 @@ def list_members_as_of(settings: Settings, as_of: date, names: Collection[str]) 
     return found
 
 
+def customers_found(settings: Settings, name: str) -> tuple[date, int] | None:
+    """The newest date that has a profile, and how many of its customers an uploaded list names.
+
+    None where there is no date yet.
+    """
+    profiles = sorted((settings.lake / "customer_profile").glob("????-??-??.parquet"))
+    if not profiles or not (settings.lake / "identifiers" / profiles[-1].name).is_file():
+        return None
+    day = date.fromisoformat(profiles[-1].stem)
+    return day, int(list_members_as_of(settings, day, [name])[name].sum())
+
+
 def _same(made: Mapping[str, object], now: Mapping[str, object], name: str) -> bool:
     return all(made.get(key) == now[key] for key in (*_TABLES, *_LANDED, f"list {name}"))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from audience_pipeline.identifiers.text import digest
 from audience_pipeline.settings import PROJECT_ROOT
 from audience_pipeline.sources.lists import list_names, read_list
 from audience_pipeline_tests.commands.conftest import Run
@@ -95,6 +96,30 @@ def test_an_upload_says_in_json_what_it_made_of_the_file(run: Run, folder: Path,
     assert said["by_kind"] == {"customer_id": 1, "email": 1, "phone": 1}
     assert (said["lines"], said["distinct"], said["replaced"]) == (4, 3, False)
     assert [one["first_line"] for one in said["unusable"]] == [4]
+
+
+def test_an_upload_says_how_many_customers_of_the_newest_date_it_finds(
+    run: Run, folder: Path, file: Path, tmp_path: Path
+) -> None:
+    upload = ("audiences", "upload", "fair", file, "--replace", "--dir", "w")
+    before = run(*upload, "--json").json
+    lake = tmp_path / "w" / "lake"
+    ann = pl.lit(digest("ann@shop.example"))
+    for day, ids in (("2026-01-01", ["C1042"]), ("2026-01-02", ["C1042", "C2", "C3"])):
+        profile = pl.DataFrame({"customer_id": ids})
+        # Somebody with an address who is not in the profile cannot be in any audience.
+        known = pl.DataFrame({"customer_id": [*ids, "C9"]}).with_columns(
+            meta_email=pl.when(pl.col("customer_id").is_in(["C3", "C9"])).then(ann)
+        )
+        for name, table in (("customer_profile", profile), ("identifiers", known)):
+            (lake / name).mkdir(parents=True, exist_ok=True)
+            table.write_parquet(lake / name / f"{day}.parquet")
+
+    after = run(*upload, "--json").json
+
+    assert (before["customers"], before["as_of"]) == (None, None)
+    assert (after["customers"], after["as_of"]) == (2, "2026-01-02")
+    assert "It finds 2 customers as of 2026-01-02." in run(*upload).out
 
 
 def test_a_list_is_replaced_only_when_that_is_said(run: Run, folder: Path, file: Path) -> None:
