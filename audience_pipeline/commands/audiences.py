@@ -73,12 +73,13 @@ def sync(
         for key in chosen
         if "not_configured" in ran.metadata.get(key, {})
     ]
+    reasons = _not_evaluated(ran, chosen)
     if as_json:
-        print_json({"deliveries": reports, "not_configured": missing})
+        print_json({"deliveries": reports, "not_configured": missing, "not_evaluated": reasons})
     else:
         if reports:
             out.print(_reports_table(reports, dry_run=dry_run))
-        for sentence in [*missing, *_not_evaluated(ran, chosen)]:
+        for sentence in [*missing, *_said(reasons)]:
             out.print(sentence, highlight=False)
     if mistakes or missing or any(report["state"] in {"failed", "incomplete", "held"} for report in reports):
         raise typer.Exit(1)
@@ -105,14 +106,19 @@ def _mistakes(settings: Settings, names: list[str]) -> bool:
     return False
 
 
-def _not_evaluated(ran: Ran, chosen: list[str]) -> list[str]:
-    from audience_pipeline.defs.sending import DEFINED_LATER
-
+def _not_evaluated(ran: Ran, chosen: list[str]) -> dict[str, str]:
+    """Audiences whose members nobody knows, with the reason."""
     reasons: dict[str, str] = {}
     for key in chosen:
         reasons |= ran.metadata.get(key, {}).get("not_evaluated") or {}
+    return dict(sorted(reasons.items()))
+
+
+def _said(reasons: dict[str, str]) -> list[str]:
+    from audience_pipeline.defs.sending import DEFINED_LATER
+
     later = sorted(name for name, reason in reasons.items() if reason == DEFINED_LATER)
-    said = [f"{name}: {reason}" for name, reason in sorted(reasons.items()) if name not in later]
+    said = [f"{name}: {reason}" for name, reason in reasons.items() if name not in later]
     if later:
         said.append(
             f"{', '.join(later)}: defined after the newest refresh; run audience-pipeline refresh first"
