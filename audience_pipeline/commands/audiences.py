@@ -90,11 +90,11 @@ def _mistakes(settings: Settings, names: list[str]) -> bool:
     same.
     """
     from audience_pipeline.audiences.definition import DefinitionErrors, audience_names, load_definitions
-    from audience_pipeline.audiences.words import nearest
+    from audience_pipeline.audiences.words import nearest, shown
     from audience_pipeline.defs.vocabulary import vocabulary
 
     there = audience_names(settings.audiences)
-    if unknown := [f"{name}{nearest(name, there)}" for name in sorted(set(names) - there)]:
+    if unknown := [f"{shown(name)}{nearest(name, there)}" for name in sorted(set(names) - there)]:
         fail(f"no audience is called {', '.join(unknown)}", 2)
     try:
         load_definitions(settings.audiences, **vocabulary(settings, with_segments=False))
@@ -174,7 +174,9 @@ def status(
     report = gather(workspace(directory))
     deliveries = [row for row in report["deliveries"] if name is None or row["audience"] == name]
     if name is not None and not deliveries:
-        fail(f"{name} has never been delivered; audience-pipeline audiences list shows the names")
+        from audience_pipeline.audiences.words import shown
+
+        fail(f"{shown(name)} has never been delivered; audience-pipeline audiences list shows the names")
     if as_json:
         print_json(deliveries)
         return

@@ -254,7 +254,7 @@ def _audiences(known: Sound, platform: Platform, config: SyncConfig) -> list[Def
     names = {*known.definitions.names, *known.mistakes}
     if not known.nameless and (unknown := sorted(set(config.audiences or []) - names)):
         raise dg.Failure(
-            f"no audience is called {', '.join(unknown)}; there are {', '.join(sorted(names))}",
+            f"no audience is called {', '.join(map(shown, unknown))}; there are {', '.join(sorted(names))}",
             allow_retries=False,
         )
     return [

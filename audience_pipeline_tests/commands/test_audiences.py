@@ -138,7 +138,7 @@ def test_an_audience_that_is_not_defined_is_not_delivered(run: Run) -> None:
     said = run("audiences", "sync", "new_custmers", "--dir", "w")
 
     assert said.code == 2
-    assert "no audience is called new_custmers (did you mean new_customers?)" in said.err
+    assert "no audience is called 'new_custmers' (did you mean new_customers?)" in said.err
 
 
 def test_the_list_says_what_each_audience_is_for(run: Run) -> None:

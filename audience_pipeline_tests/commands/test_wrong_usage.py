@@ -39,8 +39,9 @@ def files(tmp_path: Path, run: Run) -> Path:
         ("refresh --dir w", "w: there is no workspace; audience-pipeline ingest transactions FILE makes one"),
         ("train --month 2026-13", "'2026-13' does not match the formats '%Y-%m'"),
         ("train --dir w", "w: there is no workspace; audience-pipeline ingest transactions FILE makes one"),
-        ("audiences preview nobody --dir w", "no audience is called nobody; there are at_risk_high_value"),
-        ("audiences sync nobody --dir w", "no audience is called nobody"),
+        ("audiences preview nobody --dir w", "no audience is called 'nobody'; there are at_risk_high_value"),
+        ("audiences preview ann@example.com --dir w", "no audience is called '(withheld)'"),
+        ("audiences sync nobody --dir w", "no audience is called 'nobody'"),
         ("audiences sync --platform myspace", "'myspace' is not one of 'meta', 'google', 'tiktok'"),
         ("audiences validate nowhere.yaml", "nowhere.yaml: the file cannot be read"),
         ("ltv train --model m --transactions nowhere.csv", "nowhere.csv: there is no such file"),
@@ -140,5 +141,5 @@ def test_before_anything_has_been_sent_status_says_so_of_an_audience(run: Run) -
     said = run("audiences", "status", "new_customers", "--dir", "w")
 
     assert said.code == 1
-    assert "new_customers has never been delivered" in said.err
+    assert "'new_customers' has never been delivered" in said.err
     assert run("audiences", "status", "--dir", "w", "--json").json == []
