@@ -24,7 +24,7 @@ from audience_pipeline.audiences.rules import (
     Where,
     leaves,
 )
-from audience_pipeline.audiences.widening import joined_by_and, looser_numbers, widened
+from audience_pipeline.audiences.widening import joined_by_and, longer_windows, looser_numbers, widened
 
 Kind = Literal["widen", "drop", "exclude", "holdout", "suppress"]
 MAX_CHANGES = 200
@@ -189,9 +189,9 @@ def _did_less(did: Did, place: str) -> Iterator[_Looser]:
             sentence = f"ask for {described(fewer)}, instead of at least {did.at_least:,} times"
             yield _Looser(sentence, fewer, "widen", f"{place} at_least")
     ever = described(replace(did, within_days=None))
-    for days in looser_numbers(did.within_days, "days", upwards=True) if did.within_days else ():
-        sentence = f"look back {int(days)} days instead of {did.within_days} for {ever}"
-        yield _Looser(sentence, replace(did, within_days=int(days)), "widen", f"{place} within_days")
+    for days in longer_windows(did.within_days) if did.within_days else ():
+        sentence = f"look back {days} days instead of {did.within_days} for {ever}"
+        yield _Looser(sentence, replace(did, within_days=days), "widen", f"{place} within_days")
     if did.at_most is not None:
         unlimited = replace(did, at_most=None)
         sentence = f"drop the limit of at most {did.at_most:,} times: ask for {described(unlimited)}"

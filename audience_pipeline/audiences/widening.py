@@ -22,6 +22,7 @@ LONGEST_CONDITION = 4_000
 """Characters of a condition that is looked into."""
 DAYS = (1, 3, 7, 14, 21, 30, 45, 60, 90, 120, 180, 270, 365, 545, 730, 1095, 1825)
 """Windows that people think in."""
+_READ_AT_ONCE = 90
 _FLIPPED: Mapping[type[exp.Expression], bool] = {exp.LT: True, exp.LTE: True, exp.GT: False, exp.GTE: False}
 """Comparisons with a bound to whether more people fit when the bound grows."""
 
@@ -96,6 +97,16 @@ def looser_numbers(value: float, unit: str, *, upwards: bool) -> Sequence[float]
         return [float(one) for one in dict.fromkeys(near) if one > 0]
     rounded = [_rounded(value * factor, upwards=upwards) for factor in ((1.5, 2) if upwards else (0.67, 0.5))]
     return [one for one in dict.fromkeys(rounded) if (one > value if upwards else 0 < one < value)]
+
+
+def longer_windows(days: int) -> Sequence[int]:
+    """Windows in which more people have done something: about as long again, and four times as long.
+
+    Only as far as 90 days four times as long: of longer ones a preview would read most of what ever happened.
+    """
+    longer = looser_numbers(days, "days", upwards=True)
+    further = [one for one in DAYS if one >= 3.5 * days and one <= _READ_AT_ONCE]
+    return [int(one) for one in dict.fromkeys([*longer, *further[:1]])]
 
 
 def _two(candidates: Sequence[float], far: float, *, upwards: bool) -> Sequence[float]:

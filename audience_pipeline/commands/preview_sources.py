@@ -26,8 +26,8 @@ from audience_pipeline.audiences.preview import Preview, look
 from audience_pipeline.audiences.reach import audience_standing
 from audience_pipeline.audiences.rules import Did, InSegment, fields_of, leaves
 from audience_pipeline.audiences.sound import Sound, load_sound
-from audience_pipeline.audiences.widening import looser_numbers
-from audience_pipeline.audiences.words import nearest
+from audience_pipeline.audiences.widening import longer_windows
+from audience_pipeline.audiences.words import nearest, shown
 from audience_pipeline.commands.glance import glance
 from audience_pipeline.ledger.migrations import HEAD
 from audience_pipeline.platforms.contract import Platform
@@ -155,7 +155,7 @@ def _definitions(
         near = nearest(name, there)
         known = "" if near else f"; there are {', '.join(there[:MOST_NAMED])}"
         more = f" and {len(there) - MOST_NAMED} more" if known and len(there) > MOST_NAMED else ""
-        raise UnknownAudienceError(f"no audience is called {name}{near}{known}{more}")
+        raise UnknownAudienceError(f"no audience is called {shown(name)}{near}{known}{more}")
     only = load_audience(settings.audiences, name, fields=fields, lists=lists, apart=found.apart)
     return name, only, _set_aside(found)
 
@@ -277,8 +277,8 @@ def furthest(dids: Sequence[Did]) -> int | None:
     for did in dids:
         if did.within_days is None:
             return None
-        windows += [did.within_days, *looser_numbers(did.within_days, "days", upwards=True)]
-    return int(max(windows))
+        windows += [did.within_days, *longer_windows(did.within_days)]
+    return max(windows)
 
 
 def _conditions(definitions: Definitions) -> Iterator[object]:

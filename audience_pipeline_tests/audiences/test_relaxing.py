@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from audience_pipeline.audiences.definition import Definitions, read_definitions
 from audience_pipeline.audiences.relaxing import MAX_CHANGES, changes
-from audience_pipeline.audiences.widening import DAYS, looser_numbers
+from audience_pipeline.audiences.widening import DAYS, longer_windows, looser_numbers
 
 RULES = b"""
 rules:
@@ -59,6 +59,7 @@ def test_what_people_did_is_asked_for_less_often_and_over_a_longer_time():
         f"ask for product_view at least once within 14 days {shoes}, instead of at least 4 times",
         "look back 21 days instead of 14 for product_view at least 4 times with category = 'shoes'",
         "look back 30 days instead of 14 for product_view at least 4 times with category = 'shoes'",
+        "look back 60 days instead of 14 for product_view at least 4 times with category = 'shoes'",
         "ask for any product_view, not only those with category = 'shoes'",
     ]
 
@@ -127,6 +128,21 @@ def test_days_become_windows_that_people_think_in(upwards: bool):
         assert set(looser_numbers(value, "days", upwards=upwards)) <= set(DAYS)
 
 
+@pytest.mark.parametrize(
+    ("days", "longer"),
+    [(1, [3, 7]), (3, [7, 14]), (7, [14, 30]), (14, [21, 30, 60]), (30, [45, 60]), (1825, [3000, 4000])],
+)
+def test_who_did_something_is_looked_for_in_windows_of_twice_and_four_times_the_days(
+    days: int, longer: list[int]
+):
+    assert longer_windows(days) == longer
+
+
+@given(st.integers(1, 5_000))
+def test_a_longer_window_is_always_longer(days: int):
+    assert all(days < longer for longer in longer_windows(days))
+
+
 def test_what_has_parts_is_taken_out_part_by_part_and_never_as_a_whole():
     said = sentences(
         "{all: [{where: orders > 3 and country = 'DE'}, {all: [{where: returns = 0}, {in: other}]}, "
@@ -143,9 +159,10 @@ def test_what_has_parts_is_taken_out_part_by_part_and_never_as_a_whole():
 
 
 def test_one_day_is_one_day():
-    [said] = sentences("{did: {event: order, within_days: 1}}")
-
-    assert said == "look back 3 days instead of 1 for order at least once"
+    assert sentences("{did: {event: order, within_days: 1}}") == [
+        "look back 3 days instead of 1 for order at least once",
+        "look back 7 days instead of 1 for order at least once",
+    ]
 
 
 def test_what_is_left_out_is_said_without_a_not():

@@ -11,7 +11,10 @@ import pytest
 from audience_pipeline.audiences.definition import load_definitions
 from audience_pipeline.audiences.eligibility import eligibility
 from audience_pipeline.audiences.membership import attempts, memberships
+from audience_pipeline.audiences.rules import Did
 from audience_pipeline.audiences.stored import People, stored
+from audience_pipeline.audiences.widening import longer_windows
+from audience_pipeline.commands.preview_sources import furthest
 from audience_pipeline.defs.standing import STANDING, write_standing
 from audience_pipeline.ledger import deliveries, refreshes
 from audience_pipeline.ledger.database import Ledger
@@ -211,6 +214,14 @@ def test_a_mistake_of_a_suppression_rule_stops_every_preview(run: Run, settings:
 
     assert refused.code == 2
     assert "did you mean is_competitor?" in refused.err
+
+
+def test_a_preview_reads_as_far_back_as_it_may_suggest_to_look():
+    day, week, ever = (Did("order", within_days=days) for days in (1, 7, None))
+
+    assert furthest([day]) == max(longer_windows(1)) == 7
+    assert furthest([day, week]) == max(longer_windows(7)) == 30
+    assert furthest([day, ever]) is None
 
 
 def test_an_old_date_is_said_to_be_old(run: Run, settings: Settings):
