@@ -18,18 +18,28 @@ denied one of the purposes has ``opted_out``.
 """
 STANDING = REASONS[1:]
 """The reasons that hold of a person on a platform whatever the audience; holdout is one of an audience."""
+_EVERYWHERE = ("meta_email", "meta_phone")
 
 
-def opted_out(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities) -> pl.Series:
+def opted_out(
+    identifiers: pl.DataFrame,
+    consent: pl.DataFrame,
+    capabilities: Capabilities,
+    addresses: pl.DataFrame | None = None,
+) -> pl.Series:
     """Customers who may not be anywhere on a platform: they said so, or share an address with one.
 
     A platform knows people by single identifiers: whoever opted out would come back through the row of a
-    customer with the same e-mail address or phone number. So the opt-out wins.
+    customer with the same e-mail address or phone number, also one that they moved away from: the platform
+    still has it. So the opt-out wins.
 
     Args:
         identifiers: one row per customer, with the columns that ``capabilities`` names.
         consent: one row per customer: ``opted_out``, ``opted_out_<platform>``.
         capabilities: the platform.
+        addresses: what those who opted out were ever known by: ``customer_id``, ``meta_email``,
+            ``meta_phone`` and others of the columns that a platform knows people by; without it, only what
+            they are known by now.
 
     Returns:
         Customer ids, each once, sorted.
@@ -42,10 +52,23 @@ def opted_out(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Ca
             known = identifiers.select("customer_id", *group).drop_nulls()
             theirs = known.join(denied, on="customer_id", how="semi")
             refused.append(known.join(theirs, on=list(group), how="semi").select("customer_id"))
+    if addresses is not None:
+        told = addresses.join(denied, on="customer_id", how="semi")
+        # An event of a reader tells only Meta's hash; whoever has that has the same address everywhere.
+        single = {group[0] for group in capabilities.reachable_by if len(group) == 1} | set(_EVERYWHERE)
+        refused += [
+            identifiers.join(told.select(column).drop_nulls(), on=column, how="semi").select("customer_id")
+            for column in sorted(single & set(told.columns) & set(identifiers.columns))
+        ]
     return pl.concat(refused)["customer_id"].unique().sort()
 
 
-def standing(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities) -> pl.DataFrame:
+def standing(
+    identifiers: pl.DataFrame,
+    consent: pl.DataFrame,
+    capabilities: Capabilities,
+    addresses: pl.DataFrame | None = None,
+) -> pl.DataFrame:
     """Where everybody stands with a platform, whatever the audience.
 
     Whoever is missing in ``consent`` has not consented; whoever is missing in ``identifiers`` cannot be
@@ -55,12 +78,13 @@ def standing(identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Cap
         identifiers: one row per customer, with the columns that ``capabilities`` names.
         consent: one row per customer: ``opted_out``, ``advertising_<platform>``, ``opted_out_<platform>``.
         capabilities: the platform.
+        addresses: as for :func:`opted_out`.
 
     Returns:
         ``customer_id, reason`` of everybody in one of the tables; ``reason`` is the first of ``STANDING``
         that applies, null for those who may be sent.
     """
-    refused = opted_out(identifiers, consent, capabilities)
+    refused = opted_out(identifiers, consent, capabilities, addresses)
     reachable = reduce(
         or_,
         (
@@ -110,7 +134,11 @@ def decided(members: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:
 
 
 def eligibility(
-    members: pl.DataFrame, identifiers: pl.DataFrame, consent: pl.DataFrame, capabilities: Capabilities
+    members: pl.DataFrame,
+    identifiers: pl.DataFrame,
+    consent: pl.DataFrame,
+    capabilities: Capabilities,
+    addresses: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Decide for every member of an audience whether a platform may get them.
 
@@ -119,9 +147,10 @@ def eligibility(
         identifiers: one row per customer, with the columns that ``capabilities`` names.
         consent: one row per customer: ``opted_out``, ``advertising_<platform>``, ``opted_out_<platform>``.
         capabilities: the platform.
+        addresses: as for :func:`opted_out`.
 
     Returns:
         ``customer_id, eligible, reason`` in the order of ``members``; ``reason`` is the first of
         ``REASONS`` that applies, null for the eligible.
     """
-    return decided(members, standing(identifiers, consent, capabilities))
+    return decided(members, standing(identifiers, consent, capabilities, addresses))

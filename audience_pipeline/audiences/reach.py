@@ -30,6 +30,7 @@ def audience_standing(
     identifiers: pl.DataFrame,
     consent: pl.DataFrame,
     capabilities: Mapping[Platform, Capabilities] = CAPABILITIES,
+    addresses: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Where each customer of a profile stands with each platform.
 
@@ -39,6 +40,7 @@ def audience_standing(
         identifiers: one row per customer, with the columns that ``capabilities`` names.
         consent: one row per customer: ``opted_out``, ``advertising_<platform>``, ``opted_out_<platform>``.
         capabilities: the platforms.
+        addresses: as for ``eligibility.opted_out``.
 
     Returns:
         One row per row of the profile, in its order: ``customer_no`` as the profile has it, ``person``
@@ -61,7 +63,7 @@ def audience_standing(
                 _lacking(consent, one), on="customer_id", how="left", maintain_order="left"
             ).select(pl.exclude("customer_id").fill_null(value=False))
         )
-        decided = standing(identifiers, consent, one).select(
+        decided = standing(identifiers, consent, one, addresses).select(
             "customer_id",
             pl.col("reason")
             .replace_strict(list(STANDING), range(1, len(STANDING) + 1), default=0, return_dtype=pl.UInt8)

@@ -240,10 +240,16 @@ def _standing(settings: Settings, day: date) -> pl.DataFrame:
             return pl.read_parquet(stored)
     columns = pl.read_parquet_schema(tables[PROFILE])
     wanted = [name for name in ("customer_id", "customer_no", "person_key", *COMPOSED_OF) if name in columns]
+    from audience_pipeline.defs.addresses import addresses_of_opted_out
+
+    consent = pl.read_parquet(tables["consent"])
+    people = settings.lake / "identities" / f"{day.isoformat()}.parquet"
+    same = pl.read_parquet(people, columns=["source_id", "customer_id"]) if people.is_file() else None
     return audience_standing(
         pl.read_parquet(tables[PROFILE], columns=wanted),
         pl.read_parquet(tables["identifiers"]),
-        pl.read_parquet(tables["consent"]),
+        consent,
+        addresses=addresses_of_opted_out(settings, day, consent, same),
     )
 
 

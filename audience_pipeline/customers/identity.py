@@ -18,6 +18,8 @@ HASHES = (
     "google_given_name",
     "google_family_name",
 )
+ADDRESSES = HASHES[:5]
+"""Those by each of which alone a person is known."""
 # The hashes of one e-mail address must come from one statement: taken one by one, a person could be sent
 # to each platform under another address.
 _TOGETHER: tuple[tuple[str, ...], ...] = (
@@ -65,14 +67,21 @@ def addresses(contacts: pl.LazyFrame, engagement: pl.LazyFrame, as_of: date) -> 
         as_of: the day up to which statements and events are seen.
 
     Returns:
-        ``customer_id`` (a source id), ``meta_email``, ``meta_phone``; rows may repeat, and hold null.
+        ``customer_id`` (a source id) and ``ADDRESSES``; rows may repeat, and hold null. An event tells
+        ``meta_email`` alone.
     """
     read = engagement.filter(
         pl.col("customer_id").is_not_null()
         & pl.col("meta_email").is_not_null()
         & (pl.col("event_date") <= as_of)
-    ).select("customer_id", "meta_email", pl.lit(None, dtype=pl.Binary).alias("meta_phone"))
-    return pl.concat([known(contacts, as_of).select("customer_id", "meta_email", "meta_phone"), read])
+    ).select(
+        "customer_id",
+        "meta_email",
+        *(pl.lit(None, dtype=pl.Binary).alias(name) for name in ADDRESSES if name != "meta_email"),
+    )
+    return pl.concat(
+        [known(contacts, as_of).select("customer_id", *ADDRESSES), read.select("customer_id", *ADDRESSES)]
+    )
 
 
 def identifiers(contacts: pl.LazyFrame, as_of: date, *, landings: Sequence[str] = ()) -> pl.LazyFrame:

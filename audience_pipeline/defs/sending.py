@@ -11,6 +11,8 @@ from audience_pipeline.audiences.definition import Definition, DefinitionErrors,
 from audience_pipeline.audiences.errors import MembershipError
 from audience_pipeline.audiences.sound import Sound, load_sound
 from audience_pipeline.audiences.stored import read_members
+from audience_pipeline.audiences.words import shown
+from audience_pipeline.defs.addresses import addresses_of_opted_out
 from audience_pipeline.defs.consent import decided
 from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
@@ -150,11 +152,13 @@ class _Sending:
         consent: pl.DataFrame,
         identities: pl.DataFrame | None,
     ) -> None:
+        # As of consent: whatever has landed counts.
+        self._addresses = addresses_of_opted_out(settings, date.max, consent, identities)
         self._settings, self._as_of, self._platform = settings, as_of, platform
         self._customers, self._identifiers, self._consent = customers, identifiers, consent
         self._memberships = table_path(settings.lake, "audience_memberships", as_of.isoformat())
         refused = consent.filter(~pl.col(f"advertising_{platform.value}"))
-        sharing = eligibility.opted_out(identifiers, consent, CAPABILITIES[platform])
+        sharing = eligibility.opted_out(identifiers, consent, CAPABILITIES[platform], self._addresses)
         lost = pl.concat([refused["customer_id"], sharing]).unique().to_frame("customer_id")
         self._no_consent = any_id_of(lost, identities)
         allowed = consent.filter(f"advertising_{platform.value}").select("customer_id")
@@ -181,7 +185,9 @@ class _Sending:
     @cached_property
     def _standing(self) -> pl.DataFrame:
         """Where everybody stands with the platform: worked out once for all audiences."""
-        return eligibility.standing(self._identifiers, self._consent, CAPABILITIES[self._platform])
+        return eligibility.standing(
+            self._identifiers, self._consent, CAPABILITIES[self._platform], self._addresses
+        )
 
     def wanted(self, audience: str) -> Wanted:
         """Whom an audience should hold.

@@ -10,9 +10,8 @@ import polars as pl
 
 from audience_pipeline.audiences.fields import Field, fields_with
 from audience_pipeline.audiences.lists import listed
-from audience_pipeline.customers.identity import addresses
+from audience_pipeline.defs.addresses import addresses
 from audience_pipeline.settings import Settings
-from audience_pipeline.sources.contract import LANDED, Kind
 from audience_pipeline.sources.lists import list_names, read_list
 
 
@@ -71,19 +70,10 @@ def list_members(
         identities: the identities of that date.
         customers: the ids of everybody in the profile of that date.
     """
-    ever = addresses(_landed(settings, Kind.CRM), _landed(settings, Kind.ENGAGEMENT), as_of)
+    ever = addresses(settings, as_of)
     return {
         name: listed(
             read_list(settings.lake, name), identifiers, identities, customers=customers, addresses=ever
         )
         for name in sorted(names)
     }
-
-
-def _landed(settings: Settings, kind: Kind) -> pl.LazyFrame:
-    """What has landed of a kind: as ``defs.lake.dataset``, which would load Dagster."""
-    files = list((settings.lake / kind.dataset).glob("*.parquet"))
-    schema = LANDED[kind]
-    if not files:
-        return pl.LazyFrame(schema=schema)
-    return pl.scan_parquet(files, schema=schema, missing_columns="insert", extra_columns="ignore")

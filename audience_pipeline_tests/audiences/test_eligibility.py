@@ -138,6 +138,44 @@ def test_nobody_held_out_opted_out_or_without_consent_is_ever_eligible(
         assert eligible or reason in REASONS
 
 
+@pytest.mark.parametrize(
+    ("platform", "column", "out"),
+    [
+        (Platform.META, "meta_email", True),
+        (Platform.META, "meta_phone", True),
+        (Platform.TIKTOK, "tiktok_email", True),
+        (Platform.TIKTOK, "google_email", False),
+        # A reader is known by the hash that Meta wants, which nobody else has but at the same address.
+        (Platform.GOOGLE, "meta_email", True),
+    ],
+)
+def test_an_opt_out_holds_for_the_addresses_that_somebody_moved_away_from(
+    platform: Platform, column: str, out: bool
+) -> None:
+    one = CAPABILITIES[platform]
+    names = {*one.identifiers, "meta_email", "google_email", "tiktok_email", "meta_phone"}
+    hashes = {name: [name.encode() + b"1", name.encode() + b"2"] for name in sorted(names)}
+    identifiers = pl.DataFrame({"customer_id": ["denied", "granted"], **hashes})
+    consent = pl.DataFrame(
+        {
+            "customer_id": ["denied", "granted"],
+            f"advertising_{platform}": [False, True],
+            "opted_out": [True, False],
+            f"opted_out_{platform}": [True, False],
+        }
+    )
+    members = pl.DataFrame({"customer_id": ["denied", "granted"], "holdout": [False, False]})
+    before = pl.DataFrame({"customer_id": ["denied", "denied"], column: [column.encode() + b"2", None]})
+    harmless = before.with_columns(customer_id=pl.lit("granted"))
+
+    decided = eligibility(members, identifiers, consent, one, before)
+
+    assert decided["reason"].to_list() == ["opted_out", "opted_out" if out else None]
+    assert ("granted" in opted_out(identifiers, consent, one, before).to_list()) is out
+    assert opted_out(identifiers, consent, one, harmless).to_list() == ["denied"]
+    assert opted_out(identifiers, consent, one).to_list() == ["denied"]
+
+
 @pytest.mark.parametrize("shared", ["meta_email", "meta_phone"])
 def test_an_opt_out_wins_over_the_consent_of_somebody_with_the_same_address(shared: str) -> None:
     """A household: the platform would find the person who opted out through the row of the other."""

@@ -15,6 +15,7 @@ from audience_pipeline.audiences.rules import Did
 from audience_pipeline.audiences.stored import People, stored
 from audience_pipeline.audiences.widening import longer_windows
 from audience_pipeline.commands.preview_sources import furthest
+from audience_pipeline.defs.sending import _Sending
 from audience_pipeline.defs.standing import STANDING, write_standing
 from audience_pipeline.ledger import deliveries, refreshes
 from audience_pipeline.ledger.database import Ledger
@@ -127,6 +128,39 @@ def test_the_stored_standing_says_the_same_as_the_computed_one_and_an_old_one_is
 
     assert (settings.lake / STANDING / f"{DAY}.parquet").is_file()
     assert all(one["eligible"] == 0 for one in later["platforms"])
+
+
+def test_who_has_an_earlier_address_of_somebody_who_opted_out_is_left_out_by_preview_and_delivery(
+    run: Run, settings: Settings
+):
+    denied, neighbour = "c0", "c2"
+    profile, identifiers, consent = (
+        pl.read_parquet(settings.lake / name / f"{DAY}.parquet")
+        for name in ("customer_profile", "identifiers", "consent")
+    )
+    theirs = identifiers.row(by_predicate=pl.col("customer_id") == neighbour, named=True)["meta_email"]
+    (settings.lake / "crm_contacts").mkdir()
+    pl.DataFrame({"customer_id": ["old"], "updated_at": [None], "meta_email": [theirs]}).with_columns(
+        pl.col("updated_at").cast(pl.Datetime("us"))
+    ).write_parquet(settings.lake / "crm_contacts" / "1.parquet")
+    before = run("audiences", "preview", "buyers", "--dir", settings.home, "--json").json
+
+    # Only now is the earlier account known to be theirs.
+    (settings.lake / "identities").mkdir()
+    identities = pl.DataFrame({"source_id": ["old", denied], "customer_id": [denied, denied]})
+    identities.write_parquet(settings.lake / "identities" / f"{DAY}.parquet")
+    computed = run("audiences", "preview", "buyers", "--dir", settings.home, "--json").json
+    write_standing(settings, DAY.isoformat())
+    stored = run("audiences", "preview", "buyers", "--dir", settings.home, "--json").json
+
+    assert computed == stored
+    numbers = profile.select("customer_id", "customer_no")
+    for was, now in zip(before["platforms"], stored["platforms"], strict=True):
+        platform = Platform(now["platform"])
+        sent = _Sending(settings, DAY, platform, numbers, identifiers, consent, identities)
+        assert now["left_out"]["opted_out"] == was["left_out"]["opted_out"] + 1
+        assert sent._standing.filter(customer_id=neighbour)["reason"].to_list() == ["opted_out"]
+        assert neighbour in sent._no_consent
 
 
 def test_a_small_audience_comes_with_warnings_and_suggestions_that_were_tried(run: Run, settings: Settings):

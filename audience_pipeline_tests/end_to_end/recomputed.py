@@ -247,16 +247,24 @@ class Input:
 
     @cached_property
     def denied_addresses(self) -> dict[str, frozenset[str]]:
-        """Per platform the hashes of the addresses and numbers of everybody who said no."""
+        """Per platform the hashes of all addresses and numbers, of any time, of everybody who said no."""
         return {
             platform: frozenset(
-                text
-                for customer in self.people
-                if self.consent.denies(customer, platform)
-                for text in self.addresses(customer, platform)
+                digest(text)
+                for record in self.records
+                if record.kind in {"crm", "engagement"} and record.source
+                if self.consent.denies(self.customer_of[record.source], platform)
+                for text in self._written(record, platform)
             )
             for platform in PLATFORMS
         }
+
+    def _written(self, record: Record, platform: str) -> Iterator[str]:
+        """The address and the number of a row, as a platform hashes them."""
+        if email := email_for(platform, record.row.get("email") or ""):
+            yield email
+        if record.phone:
+            yield f"{'+' if platform == 'google' else ''}{record.phone}"
 
     def may_be_sent(self, customer: str, platform: str) -> bool:
         """Who agrees; unless somebody at the same address said no."""
