@@ -180,5 +180,5 @@ def status(
     if as_json:
         print_json(deliveries)
         return
-    for shown in delivery_tables(report["audiences"], deliveries):
-        out.print(shown)
+    for part in delivery_tables(report["audiences"], deliveries):
+        out.print(part)
