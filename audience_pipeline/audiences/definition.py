@@ -169,13 +169,20 @@ def load_definitions(
 def load_files(
     files: Sequence[Path],
     *,
+    folder: Path | None = None,
     fields: Mapping[str, Field] = FIELDS,
     lists: Collection[str] = (),
     segments: Collection[str] | None = None,
 ) -> Definitions:
     """Read definition files, with those beside them, which they may refer to and which may suppress.
 
-    Other arguments as for ``load_definitions``.
+    Args:
+        files: the definition files.
+        folder: that of the workspace: a file that lies elsewhere may refer to its audiences, and stands in
+            for the one of its name.
+        fields: as for ``load_definitions``.
+        lists: as for ``load_definitions``.
+        segments: as for ``load_definitions``.
 
     Returns:
         The definitions of the files and of those beside them; without those beside them that have mistakes.
@@ -188,6 +195,8 @@ def load_files(
     beside = _contents(_beside(files), unread)
     wanted = {str(path) for path in files} | {file for file in beside if _holds_suppressions(file)}
     contents = beside | _contents(files, unread)
+    if files and folder is not None and folder.is_dir():
+        contents = _within(folder, contents) | contents
     known = _known(fields, lists, segments)
     problems = list(unread)
     definitions = _read(contents, problems, known)
@@ -236,6 +245,19 @@ def _beside(files: Sequence[Path]) -> list[Path]:
     named = {path.resolve() for path in files}
     folders = dict.fromkeys(path.parent for path in files if path.parent.is_dir())
     return [path for folder in folders for path in definition_files(folder) if path.resolve() not in named]
+
+
+def _within(folder: Path, contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The files of a folder, others standing in for those of their names and for the suppression rules."""
+    known = {Path(file).resolve() for file in contents}
+    names = {FileReader(file, content, []).name for file, content in contents.items()}
+    rules = any(_holds_suppressions(file) for file in contents)
+    there = _contents([path for path in definition_files(folder) if path.resolve() not in known], [])
+    return {
+        file: content
+        for file, content in there.items()
+        if not (rules if _holds_suppressions(file) else FileReader(file, content, []).name in names)
+    }
 
 
 def _contents(files: Sequence[Path], problems: list[Problem]) -> dict[str, bytes]:

@@ -87,7 +87,8 @@ def validate(
 ) -> None:
     """Check audience files; every mistake at once, with file, line and remedy. Exit code 2 when there is one.
 
-    A file may refer to those beside it. Lists, segments and columns of the CRM are those of the workspace.
+    A file may refer to those beside it and to those of the workspace, whose lists, segments and columns of
+    the CRM are known, too.
 
     Example: audience-pipeline audiences validate audiences/
     """
@@ -112,7 +113,11 @@ def validate(
         except DefinitionErrors as error:
             problems += error.problems
     try:
-        read = [audience for audience in load_files(files, **known) if audience.file in named]
+        read = [
+            audience
+            for audience in load_files(files, folder=settings.audiences, **known)
+            if audience.file in named
+        ]
         audiences += len(read)
         looked += read
     except DefinitionErrors as error:

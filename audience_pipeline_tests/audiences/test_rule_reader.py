@@ -287,6 +287,25 @@ def test_one_file_is_read_with_those_beside_it(tmp_path: Path):
     assert load_files([tmp_path / "a.yaml"]).names == ("a", "buyers")
 
 
+def test_a_draft_that_lies_elsewhere_is_read_as_if_it_lay_in_the_workspace(tmp_path: Path):
+    folder, draft = tmp_path / "workspace", tmp_path / "draft.yaml"
+    folder.mkdir()
+    (folder / "buyers.yaml").write_text(audience(name="buyers"))
+    (folder / "older.yaml").write_text(audience("{where: ordrs > 1}", "a"))
+    (folder / "_suppression.yaml").write_text(
+        "rules:\n  - {name: lost, description: Gone., include: {where: orders = 0}}\n"
+    )
+    draft.write_text(audience("{not_in: buyers}", "a"))
+
+    found = load_files([draft], folder=folder)
+
+    assert found.names == ("a", "buyers")
+    assert found["a"].file == str(draft)
+    assert [rule.name for rule in found.suppressions] == ["lost"]
+    with pytest.raises(DefinitionErrors, match="there is no audience or uploaded list buyers"):
+        load_files([draft])
+
+
 def test_a_file_that_refers_to_one_with_mistakes_tells_them(tmp_path: Path):
     (tmp_path / "a.yaml").write_text(audience("{not_in: b}", "a"))
     (tmp_path / "b.yaml").write_text(audience("{in: c}", "b"))
