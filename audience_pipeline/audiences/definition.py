@@ -69,11 +69,6 @@ class Definition:
         """The segments that it names."""
         return frozenset(leaf.segment for leaf in self._leaves() if isinstance(leaf, InSegment))
 
-    @property
-    def asks_for_events(self) -> bool:
-        """Whether it has a ``did`` or ``did_not``."""
-        return any(isinstance(leaf, Did) for leaf in self._leaves())
-
     def _leaves(self) -> Iterator[Where | In | InSegment | InList | Did]:
         for rule in self.rules:
             yield from leaves(rule)

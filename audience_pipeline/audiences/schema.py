@@ -62,14 +62,6 @@ class FileReader:
         found = self.root.entries.get("name") if isinstance(self.root, Entries) else None
         return found.text if isinstance(found, Scalar) and is_name(found.text) else ""
 
-    @property
-    def rule_names(self) -> tuple[str, ...]:
-        """The names of the rules of a suppression file, before anything is checked."""
-        rules = self.root.entries.get("rules") if isinstance(self.root, Entries) else None
-        nodes = getattr(rules, "items", ())
-        found = [node.entries.get("name") for node in nodes if isinstance(node, Entries)]
-        return tuple(node.text for node in found if isinstance(node, Scalar) and is_name(node.text))
-
     def audience(self, known: Known, suppressions: Iterable[str]) -> ReadAudience:
         """The one audience of the file.
 

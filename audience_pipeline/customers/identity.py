@@ -143,34 +143,6 @@ def identifiers(contacts: pl.LazyFrame, as_of: date, *, landings: Sequence[str] 
     )
 
 
-def link_consent(events: pl.LazyFrame, contacts: pl.LazyFrame) -> pl.LazyFrame:
-    """Give consent events that carry only an e-mail or phone hash the customers who have that hash.
-
-    A hash that several customers share (a household) speaks for all of them. Events of nobody we know are
-    left out.
-
-    Args:
-        events: ``consent_events``: ``customer_id``, ``meta_email``, ``meta_phone`` and what else they say.
-        contacts: contact statements or identifiers; every hash in them counts, also one of an old address.
-
-    Returns:
-        The events with ``customer_id`` set in each row, possibly several rows per event.
-    """
-    named = events.filter(pl.col("customer_id").is_not_null())
-    unnamed = events.filter(pl.col("customer_id").is_null()).drop("customer_id")
-    linked = [
-        unnamed.join(
-            contacts.select("customer_id", field).drop_nulls().unique(),
-            on=field,
-            how="inner",
-            nulls_equal=False,
-        )
-        for field in ("meta_email", "meta_phone")
-    ]
-    columns = events.collect_schema().names()
-    return pl.concat([frame.select(columns) for frame in (named, *linked)]).unique()
-
-
 def _carried(group: Sequence[str]) -> tuple[str, ...]:
     """What belongs to the statement that a field comes from: its rule version, and what its domain says."""
     if group[0] == "meta_email":

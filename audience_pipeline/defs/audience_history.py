@@ -8,7 +8,7 @@ import polars as pl
 
 from audience_pipeline.audiences.sizes import newest_before, sizes
 from audience_pipeline.defs.audience_page import page_path, write_page
-from audience_pipeline.defs.audiences import defined
+from audience_pipeline.defs.audiences import MOST_NAMED, defined
 from audience_pipeline.defs.calendar import AsOfCalendar
 from audience_pipeline.defs.delivery import audience_partitions
 from audience_pipeline.defs.pictures import small_table
@@ -24,8 +24,6 @@ from audience_pipeline.delivery.brake import (
 from audience_pipeline.settings import Settings
 
 HISTORY = dg.AssetKey("audience_history")
-MOST_NAMED = 20
-"""Audiences that the sentence of a check names; the table beside it has them all."""
 
 
 def audience_history_definitions(settings: Settings, calendar: AsOfCalendar) -> dg.Definitions:

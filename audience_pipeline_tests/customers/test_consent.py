@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -10,21 +10,8 @@ from hypothesis import strategies as st
 
 from audience_pipeline.customers.consent import ConsentPolicy, consent
 from audience_pipeline.customers.identity import IDENTIFIERS_SCHEMA
+from audience_pipeline_tests.customers.consent_frames import AS_OF, EVENTS, NOON
 
-AS_OF = date(2026, 6, 30)
-NOON = datetime(2026, 6, 1, 12)
-EVENTS = {
-    "event_at": pl.Datetime("us"),
-    "customer_id": pl.String,
-    "meta_email": pl.Binary,
-    "meta_phone": pl.Binary,
-    "purpose": pl.String,
-    "platform": pl.String,
-    "status": pl.String,
-    "source": pl.String,
-    "legal_basis": pl.String,
-    "signal": pl.String,
-}
 HASH = sha256(b"someone").digest()
 
 
@@ -150,6 +137,28 @@ def test_a_statement_by_address_reaches_the_customer_also_by_an_old_address():
     ).collect()
 
     assert frame.select("customer_id", "opted_out").rows() == [("a", True), ("shop only", False)]
+
+
+def test_a_shared_address_or_number_speaks_once_for_everybody_who_has_it():
+    number = sha256(b"number").digest()
+    contacts = identifiers(a="US", b="US", c="US").with_columns(
+        meta_email=pl.when(pl.col("customer_id") == "c").then(None).otherwise(pl.lit(HASH)),
+        meta_phone=pl.when(pl.col("customer_id") != "a").then(pl.lit(number)),
+    )
+    by_address = said("denied", customer_id=None, meta_email=HASH)
+    by_either = said("denied", customer_id=None, meta_email=HASH, meta_phone=number)
+
+    def out(statement: dict[str, Any]) -> list[str]:
+        found = consent(
+            pl.LazyFrame([statement], schema=EVENTS),
+            contacts,
+            AS_OF,
+            customers=contacts.select("customer_id"),
+        )
+        return found.filter("opted_out").collect()["customer_id"].to_list()
+
+    assert out(by_address) == ["a", "b"]
+    assert out(by_either) == ["a", "b", "c"]
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,7 +8,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_pipeline.customers.identity import HASHES, IDENTIFIERS_SCHEMA, identifiers, link_consent
+from audience_pipeline.customers.identity import HASHES, IDENTIFIERS_SCHEMA, identifiers
 
 AS_OF = date(2026, 6, 30)
 CONTACTS = {
@@ -153,44 +153,6 @@ def test_the_order_of_the_rows_decides_nothing(data: st.DataObject):
     result = identifiers(contacts(*rows), AS_OF).collect()
 
     assert result.equals(identifiers(contacts(*shuffled), AS_OF).collect())
-
-
-def events(*rows: dict[str, Any]) -> pl.LazyFrame:
-    schema = {"customer_id": pl.String, "meta_email": pl.Binary, "meta_phone": pl.Binary, "status": pl.String}
-    return pl.LazyFrame([{**dict.fromkeys(schema), **row} for row in rows], schema=schema)
-
-
-def test_a_shared_address_speaks_for_everybody_who_has_it():
-    frame = contacts(
-        {"customer_id": "a", "meta_email": h("family")},
-        {"customer_id": "b", "meta_email": h("family"), "meta_phone": h("p")},
-        {"customer_id": "c", "meta_phone": h("other")},
-    )
-    said = events(
-        {"meta_email": h("family"), "status": "denied"},
-        {"meta_phone": h("other"), "status": "granted"},
-        {"meta_email": h("stranger"), "status": "denied"},
-        {"customer_id": "d", "meta_email": h("family"), "status": "granted"},
-    )
-
-    linked = link_consent(said, frame).collect()
-
-    assert sorted(linked.select("customer_id", "status").rows()) == [
-        ("a", "denied"), ("b", "denied"), ("c", "granted"), ("d", "granted"),
-    ]  # fmt: skip
-
-
-def test_an_event_with_address_and_phone_reaches_the_holders_of_either_once():
-    frame = contacts(
-        {"customer_id": "a", "meta_email": h("e"), "meta_phone": h("p")},
-        {"customer_id": "b", "meta_phone": h("p")},
-    )
-
-    linked = link_consent(
-        events({"meta_email": h("e"), "meta_phone": h("p"), "status": "denied"}), frame
-    ).collect()
-
-    assert sorted(linked["customer_id"]) == ["a", "b"]
 
 
 def test_the_newest_device_counts_and_older_landings_may_have_none():
