@@ -57,6 +57,10 @@ class Capabilities:
     """What to expect of a match rate before there is a history."""
     sources: str
     """Where the figures come from."""
+    audiences_per_account: int | None = None
+    """Customer-file audiences that one ad account holds at most; None where no limit is published."""
+    removes_everywhere: bool = False
+    """One call takes people out of every audience of an account, known to us or not."""
     purposes: tuple[str, ...] = ("advertising",)
     """What a person must have agreed to, because the wire says that they have."""
 
@@ -107,6 +111,9 @@ class Receipt:
     message: str = ""
     remote_id: str = ""
     """The audience that the batch went to; names the new one when the batch created it."""
+    refused: Mapping[int, str] = field(default_factory=dict)
+    """Position in the batch to the reason, for people whom the platform names as refused. It may name fewer
+    than it counts in ``rejected``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +129,18 @@ class RemoteAudience:
     match_rate: tuple[float, float] | None = None
 
 
+FindingLevel = Literal["ok", "warning", "problem"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that ``platforms check`` has looked at. The sentence says what to do where it is not ok."""
+
+    subject: Literal["credentials", "permission", "terms", "limits", "version", "account"]
+    level: FindingLevel
+    sentence: str
+
+
 class AudienceClient(Protocol):
     """One ad account of one platform. Every method raises :class:`PlatformError` and nothing else."""
 
@@ -132,6 +151,9 @@ class AudienceClient(Protocol):
     @property
     def account(self) -> str:
         """The ad account that audiences live in."""
+
+    def audiences(self) -> list[RemoteAudience]:
+        """Every customer-file audience of the account, in as few requests as the platform allows."""
 
     def find(self, name: str) -> RemoteAudience | None:
         """The audience of that name, or None: creating adopts it instead of making a second."""
@@ -145,7 +167,17 @@ class AudienceClient(Protocol):
     def send(
         self, remote_id: str, action: Action, members: Sequence[Member], session: UploadSession
     ) -> Receipt:
-        """Add or remove at most ``batch_rows`` people; a repeated call changes nothing more."""
+        """Add or remove at most ``batch_rows`` people; a repeated call changes nothing more.
+
+        Raises:
+            MembersRefusedError: the whole batch was refused because of people in it.
+        """
+
+    def remove_everywhere(self, members: Sequence[Member]) -> Receipt:
+        """Take people out of every audience of the account; only where ``removes_everywhere``."""
+
+    def rename(self, remote_id: str, name: str) -> None:
+        """Give an audience another name."""
 
     def settle(self, receipt: Receipt) -> Receipt:
         """Ask once what has become of a batch that was ``PROCESSING``."""
@@ -155,6 +187,9 @@ class AudienceClient(Protocol):
 
     def delete(self, remote_id: str) -> None:
         """Delete an audience; one that is gone already is no error."""
+
+    def check(self) -> list[Finding]:
+        """Try credentials, permissions, terms and limits without changing anything."""
 
 
 class PlatformError(Exception):
@@ -187,6 +222,26 @@ class TerminalPlatformError(PlatformError):
     """It will not work until somebody changes something."""
 
 
+class MembersRefusedError(TerminalPlatformError):
+    """A whole batch was refused because of people in it; nobody of it was processed.
+
+    ``positions`` holds the position in the batch and the reason of those whom the platform names. Without any,
+    the batch is to be halved until the bad rows stand alone.
+    """
+
+    def __init__(
+        self,
+        platform: Platform,
+        message: str,
+        *,
+        positions: Mapping[int, str],
+        code: str = "",
+        trace_id: str = "",
+    ) -> None:
+        super().__init__(platform, message, code=code, trace_id=trace_id)
+        self.positions = positions
+
+
 class CredentialError(TerminalPlatformError):
     """The token is missing, wrong or revoked: nothing more is sent to this platform."""
 
@@ -201,6 +256,8 @@ META = Capabilities(
     creates_empty=True,
     minimum_after_change=0,
     membership_days=None,
+    audiences_per_account=500,
+    removes_everywhere=True,
     states_match_rate=False,
     match=MatchPrior(
         typical=0.60,
@@ -259,6 +316,7 @@ TIKTOK = Capabilities(
     creates_empty=False,
     minimum_after_change=1_000,
     membership_days=365,
+    audiences_per_account=400,
     states_match_rate=False,
     match=MatchPrior(
         typical=0.50,
