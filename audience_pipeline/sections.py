@@ -171,13 +171,51 @@ class Audiences(Section):
     """What makes the holdouts of this workspace its own; changing it draws all of them anew."""
 
 
+class Delivery(Section):
+    """How carefully platforms are told. Changed values count from the next delivery on."""
+
+    brake_percent: Annotated[float, Field(gt=0, le=100)] = 30
+    brake_people: Annotated[int, Field(ge=0)] = 1_000
+    """A change that removes or adds more than this share of an audience, and more than this number of people,
+    waits until somebody has confirmed it."""
+    patience_seconds: Annotated[float, Field(ge=0, le=3600)] = 120
+    """How long a delivery waits for a platform to process what it accepted; the next one looks again."""
+    refresh_after: Annotated[float, Field(gt=0, lt=1)] = 0.9
+    """Share of a membership's life on the platform after which somebody is sent again."""
+
+
+def _bare(account: str) -> str:
+    """An account as a platform counts it: Meta's prefix and Google's dashes are ways of writing."""
+    return account.strip().removeprefix("act_").replace("-", "")
+
+
 class Account(Section):
-    """Where a platform is reached and which ad account is ours. Tokens come from the environment alone."""
+    """Where a platform is reached and which ad accounts are ours. Tokens never stand here."""
 
     account: str = ""
+    accounts: tuple[str, ...] = ()
+    """Several accounts instead of one: an audience goes to the first that has room, and stays there."""
     base_url: str = ""
+    ads_base_url: str = ""
+    """Google: where the Google Ads API is reached, besides the Data Manager API."""
     login_account: str = ""
     """Google: the manager account through which access runs."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """All our ad accounts, in the order in which audiences fill them."""
+        return self.accounts or ((self.account,) if self.account else ())
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Account:
+        if self.account and self.accounts:
+            raise ValueError("account and accounts are both given: write all of them as accounts")
+        bare = [_bare(one) for one in self.accounts]
+        if "" in bare:
+            raise ValueError("one of the accounts is empty")
+        if twice := [one for one, short in zip(self.accounts, bare, strict=True) if bare.count(short) > 1]:
+            raise ValueError(f"the account {twice[0]} stands there twice")
+        return self
 
 
 class Platforms(Section):
@@ -204,6 +242,7 @@ class Config(Section):
     attribution: Attribution = Attribution()
     ltv: Ltv = Ltv()
     audiences: Audiences = Audiences()
+    delivery: Delivery = Delivery()
     platforms: Platforms = Platforms()
 
     @field_validator("sources")

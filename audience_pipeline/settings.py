@@ -14,6 +14,7 @@ from audience_pipeline.sections import Account, Calendar, Config, Platforms, Rea
 
 __all__ = [
     "ACCOUNTS",
+    "ADS_BASE_URL",
     "BASE_URLS",
     "CONFIG_NAME",
     "PROJECT_ROOT",
@@ -42,11 +43,15 @@ BASE_URLS: Mapping[str, tuple[str, str]] = {
     "google": ("GOOGLE_DATA_MANAGER_BASE_URL", "https://datamanager.googleapis.com"),
     "tiktok": ("TIKTOK_BASE_URL", "https://business-api.tiktok.com"),
 }
+ADS_BASE_URL = ("GOOGLE_ADS_BASE_URL", "https://googleads.googleapis.com")
+"""Google's second API, which tells of audiences what the first one does not."""
 ACCOUNTS: Mapping[str, str] = {
     "meta": "META_AD_ACCOUNT_ID",
     "google": "GOOGLE_CUSTOMER_ID",
     "tiktok": "TIKTOK_ADVERTISER_ID",
 }
+"""Variables that hold one ad account, or several with commas between them."""
+SECRETS_NAME = "secrets.yaml"
 
 
 class Settings(Section):
@@ -61,6 +66,8 @@ class Settings(Section):
     dbt_project: Path
     config: Config = Config()
     threads: Annotated[int, Field(ge=1)] = 2
+    secrets: Path = Path(SECRETS_NAME)
+    """The file of the platforms' credentials. It need not exist: they may stand in the environment."""
     in_process: bool = False
     """Run all steps of a job in one process: what the command line and the tests do."""
 
@@ -83,6 +90,11 @@ class Settings(Section):
     def mlflow_artifacts(self) -> Path:
         """Where the model registry keeps its files when it is the embedded one."""
         return self.home / "mlflow" / "artifacts"
+
+    @property
+    def delivered(self) -> Path:
+        """Who was delivered to which audience: the snapshots that the ledger points at."""
+        return self.lake / "delivered"
 
     @property
     def models(self) -> Path:
@@ -122,6 +134,7 @@ class Settings(Section):
                 .resolve(),
                 dbt_project=PROJECT_ROOT / "dbt",
                 config=config.model_copy(update={"platforms": _platforms(config.platforms, env)}),
+                secrets=Path(env.get("AUDIENCE_SECRETS") or home / SECRETS_NAME).expanduser().resolve(),
                 threads=_threads(env.get("AUDIENCE_THREADS")),
                 in_process=env.get("AUDIENCE_IN_PROCESS") == "1",
             )
@@ -181,11 +194,21 @@ def write_config(path: Path, config: Config) -> None:
 def _platforms(platforms: Platforms, env: Mapping[str, str]) -> Platforms:
     accounts = {}
     for name, (url_variable, url) in BASE_URLS.items():
-        account: Account = getattr(platforms, name)
-        accounts[name] = account.model_copy(
-            update={
-                "account": env.get(ACCOUNTS[name]) or account.account,
-                "base_url": env.get(url_variable) or account.base_url or url,
-            }
-        )
+        said: Account = getattr(platforms, name)
+        update: dict[str, Any] = {"base_url": env.get(url_variable) or said.base_url or url}
+        if name == "google":
+            ads_variable, ads_url = ADS_BASE_URL
+            update["ads_base_url"] = env.get(ads_variable) or said.ads_base_url or ads_url
+        accounts[name] = said.model_copy(update={**update, **_accounts(ACCOUNTS[name], env)})
     return platforms.model_copy(update=accounts)
+
+
+def _accounts(variable: str, env: Mapping[str, str]) -> dict[str, Any]:
+    """The ad accounts that a variable names; nothing where it is not set."""
+    given = [one.strip() for one in env.get(variable, "").split(",") if one.strip()]
+    if len(given) < 2:
+        return {"account": given[0], "accounts": ()} if given else {}
+    try:
+        return {"account": "", "accounts": Account(accounts=tuple(given)).accounts}
+    except ValidationError as error:
+        raise SettingsError(f"{variable}: {error.errors()[0]['ctx']['error']}") from error

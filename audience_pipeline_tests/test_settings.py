@@ -69,7 +69,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, config_file: Path) -
     assert (settings.threads, settings.in_process) == (3, True)
     platforms = settings.config.platforms
     assert platforms.meta == Account(account="9", base_url="http://in.environment")
-    assert platforms.google == Account(account="2", base_url="https://datamanager.googleapis.com")
+    assert platforms.google == Account(
+        account="2",
+        base_url="https://datamanager.googleapis.com",
+        ads_base_url="https://googleads.googleapis.com",
+    )
     assert platforms.tiktok.base_url == "https://business-api.tiktok.com"
 
 
@@ -238,3 +242,68 @@ def test_columns_that_cannot_be_kept_or_hold_hashes_are_named(config_file: Path,
 
 def test_only_contacts_keep_columns(config_file: Path) -> None:
     assert "keep is for crm alone" in problem(config_file, "sources: {web: {keep: [tier]}}\n")
+
+
+def test_several_ad_accounts_are_listed_in_the_file_or_with_commas_in_the_environment(
+    tmp_path: Path, config_file: Path
+) -> None:
+    config_file.write_text("platforms:\n  meta: {accounts: ['1', '2']}\n  google: {account: '3'}\n")
+
+    at_home = Settings.from_environment({"AUDIENCE_HOME": str(tmp_path)}).config.platforms
+    listed = Settings.from_environment(
+        {"AUDIENCE_HOME": str(tmp_path), "META_AD_ACCOUNT_ID": "9", "GOOGLE_CUSTOMER_ID": "7, 8 ,"}
+    ).config.platforms
+
+    assert (at_home.meta.ids, at_home.google.ids, at_home.tiktok.ids) == (("1", "2"), ("3",), ())
+    assert (listed.meta.ids, listed.google.ids) == (("9",), ("7", "8"))
+
+
+@pytest.mark.parametrize(
+    ("section", "why"),
+    [
+        ("{accounts: ['1', act_1]}", "the account 1 stands there twice"),
+        ("{accounts: [123-456-7890, '1234567890']}", "the account 123-456-7890 stands there twice"),
+        ("{account: '1', accounts: ['2']}", "account and accounts are both given"),
+        ("{accounts: ['1', '']}", "one of the accounts is empty"),
+    ],
+)
+def test_an_ad_account_is_named_once(config_file: Path, section: str, why: str) -> None:
+    assert why in problem(config_file, f"platforms: {{meta: {section}}}\n")
+
+
+def test_an_account_that_the_environment_names_twice_is_refused_with_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="META_AD_ACCOUNT_ID: the account 1 stands there twice"):
+        Settings.from_environment({"AUDIENCE_HOME": str(tmp_path), "META_AD_ACCOUNT_ID": "1,act_1"})
+
+
+def test_where_the_second_api_of_google_is_reached_can_be_set(tmp_path: Path, config_file: Path) -> None:
+    config_file.write_text("platforms: {google: {ads_base_url: 'http://in.file'}}\n")
+    home = {"AUDIENCE_HOME": str(tmp_path)}
+
+    in_file = Settings.from_environment(home)
+    outside = Settings.from_environment({**home, "GOOGLE_ADS_BASE_URL": "http://in.environment"})
+
+    assert in_file.config.platforms.google.ads_base_url == "http://in.file"
+    assert outside.config.platforms.google.ads_base_url == "http://in.environment"
+    assert in_file.config.platforms.meta.ads_base_url == ""
+
+
+def test_the_brake_and_the_patience_of_a_delivery_are_settings(config_file: Path) -> None:
+    config_file.write_text("delivery: {brake_percent: 12.5, brake_people: 0, patience_seconds: 5}\n")
+
+    delivery = read_config(config_file).delivery
+
+    assert (delivery.brake_percent, delivery.brake_people, delivery.patience_seconds) == (12.5, 0, 5)
+    assert (Config().delivery.brake_percent, Config().delivery.brake_people) == (30, 1_000)
+    assert "delivery.refresh_after" in problem(config_file, "delivery: {refresh_after: 1}\n")
+    assert "delivery.brake_percent" in problem(config_file, "delivery: {brake_percent: 0}\n")
+
+
+def test_the_file_of_the_credentials_lies_in_the_workspace_or_where_a_variable_says(tmp_path: Path) -> None:
+    home = {"AUDIENCE_HOME": str(tmp_path)}
+
+    assert Settings.from_environment(home).secrets == tmp_path / "secrets.yaml"
+    assert Settings.from_environment({**home, "AUDIENCE_SECRETS": "/run/secrets/ads"}).secrets == Path(
+        "/run/secrets/ads"
+    )
+    assert Settings.from_environment(home).delivered == tmp_path / "lake" / "delivered"
