@@ -16,6 +16,7 @@ from audience_pipeline.platforms.contract import (
     GOOGLE,
     Action,
     Capabilities,
+    Finding,
     Member,
     Platform,
     PlatformError,
@@ -27,13 +28,22 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import Credentials
-from audience_pipeline.platforms.google_answers import audience, by_reason, list_id, match_rate, warned
+from audience_pipeline.platforms.google_answers import (
+    audience,
+    by_reason,
+    list_id,
+    match_rate,
+    refused,
+    warned,
+)
+from audience_pipeline.platforms.google_check import findings
 from audience_pipeline.platforms.google_errors import is_gone, is_name_taken, judge
 from audience_pipeline.platforms.google_token import OAUTH_BASE_URL, GoogleToken
 from audience_pipeline.platforms.http import Json, Patience, Transport
 from audience_pipeline.platforms.members import check_members, check_name
 
 KEY_TYPE = "CONTACT_ID"
+_PAGE = "1000"
 _SECONDS_A_DAY = 86_400
 _REFERENCE = "list"
 _GRANTED = {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_GRANTED"}
@@ -108,12 +118,16 @@ class GoogleClient:
         """The customer id, digits only."""
         return self._account
 
+    def audiences(self) -> list[RemoteAudience]:
+        """Every list of the account that takes contact data."""
+        return [audience(node) for node in self._list() if _is_ours(node)]
+
     def find(self, name: str) -> RemoteAudience | None:
         """The list of exactly that name, when it takes contact data."""
         return next(
             (
                 audience(node)
-                for node in self._list(name)
+                for node in self._list(filter=f"display_name = {_quoted(name)}")
                 if node.get("displayName") == name and _is_ours(node)
             ),
             None,
@@ -186,6 +200,18 @@ class GoogleClient:
             remote_id=remote_id,
         )
 
+    def remove_everywhere(self, members: Sequence[Member]) -> Receipt:
+        """Not on Google: people leave list by list."""
+        raise TerminalPlatformError(
+            Platform.GOOGLE,
+            f"no call takes people ({len(members)}) out of every list: remove them from each list",
+        )
+
+    def rename(self, remote_id: str, name: str) -> None:
+        """Give a list another name."""
+        check_name(GOOGLE, name)
+        self._lists_call("PATCH", remote_id, params={"updateMask": "displayName"}, body={"displayName": name})
+
     def settle(self, receipt: Receipt) -> Receipt:
         """Read the status of a request; refused people are counted by reason."""
         if receipt.state is not ReceiptState.PROCESSING:
@@ -197,7 +223,8 @@ class GoogleClient:
         state = _DONE.get(str(statuses[0].get("requestStatus"))) if statuses else None
         if state is None:
             return receipt
-        errors = by_reason(mapping(statuses[0].get("errorInfo")).get("errorCounts"))
+        counts = mapping(statuses[0].get("errorInfo")).get("errorCounts")
+        errors = by_reason(counts)
         warnings = by_reason(mapping(statuses[0].get("warningInfo")).get("warningCounts"))
         failed = state is ReceiptState.FAILED
         rejected = receipt.received if failed else min(sum(errors.values()), receipt.received)
@@ -211,6 +238,7 @@ class GoogleClient:
             rejected=rejected,
             match_rate=match_rate(ingestion.get("uploadMatchRateRange")),
             reasons=errors,
+            refused={} if failed else refused(counts, receipt.received),
             message="Google accepted the batch and then failed to process it"
             if failed
             else warned(warnings) or receipt.message,
@@ -233,6 +261,10 @@ class GoogleClient:
             if not is_gone(error):
                 raise
 
+    def check(self) -> list[Finding]:
+        """Token, permission and what cannot be read, by one page of lists."""
+        return findings(lambda: self._lists_call("GET", params={"pageSize": "1"}), self._account)
+
     def _lists_call(
         self,
         method: str,
@@ -253,9 +285,8 @@ class GoogleClient:
             retry=retry,
         )
 
-    def _list(self, name: str) -> Iterator[dict[str, Any]]:
-        quoted = name.replace("\\", "\\\\").replace('"', '\\"')
-        params = {"pageSize": "1000", "filter": f'display_name = "{quoted}"'}
+    def _list(self, **narrowed: str) -> Iterator[dict[str, Any]]:
+        params = {"pageSize": _PAGE, **narrowed}
         while True:
             page = self._lists_call("GET", params=params)
             yield from dicts(page.get("userLists"))
@@ -292,6 +323,11 @@ def _member(values: Mapping[str, str], *, consented: bool) -> dict[str, Any]:
         found.append({"address": {**names, "regionCode": region, "postalCode": postal_code}})
     member: dict[str, Any] = {"destinationReferences": [_REFERENCE], "userData": {"userIdentifiers": found}}
     return {**member, "consent": _GRANTED} if consented else member
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _is_ours(node: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from audience_pipeline.platforms.answers import count, dicts, mapping
+from audience_pipeline.platforms.answers import by_position, count, dicts, mapping
 from audience_pipeline.platforms.contract import Platform, RemoteAudience, TransientPlatformError
 
 _NETWORKS = ("displayNetwork", "searchNetwork", "youtube", "gmail")
@@ -62,6 +62,16 @@ def by_reason(entries: object) -> dict[str, int]:
         number = count(entry.get("recordCount"))
         people[reason] = people.get(reason, 0) + (1 if number is None else number)
     return people
+
+
+def refused(entries: object, people: int) -> dict[int, str]:
+    """Positions of refused people with the reason, where Google names them."""
+    named = (
+        (index, str(entry.get("reason") or "unknown reason"))
+        for entry in dicts(entries)
+        for index in entry.get("recordIndices") or ()
+    )
+    return dict(by_position(named, people))
 
 
 def warned(warnings: Mapping[str, int]) -> str:

@@ -13,6 +13,7 @@ import requests
 from audience_pipeline.platforms.answers import dicts, mapping
 from audience_pipeline.platforms.contract import (
     CredentialError,
+    MembersRefusedError,
     Platform,
     PlatformError,
     TerminalPlatformError,
@@ -23,7 +24,21 @@ from audience_pipeline.platforms.http import Json, by_status
 _PLATFORM = Platform.GOOGLE
 _TRANSIENT = frozenset({"INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED"})
 _QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
-_MEMBER = re.compile(r"audience_members\[(\d+)\](?:.*?\.([a-z_]+))?$")
+_MEMBER = re.compile(r"^audience_?[mM]embers\[(\d+)\](?:.*?\.([A-Za-z_]+))?(?:\[\d+\])?$")
+_ABOUT_MEMBERS = frozenset(
+    {
+        "INVALID_AUDIENCE_MEMBER",
+        "INVALID_BASE64_ENCODING",
+        "INVALID_COUNTRY_CODE",
+        "INVALID_HEX_ENCODING",
+        "INVALID_POSTAL_CODE",
+        "INVALID_REGION_CODE",
+        "INVALID_SHA256_FORMAT",
+        "NO_IDENTIFIERS_PROVIDED",
+        "TOO_MANY_USER_IDENTIFIERS",
+    }
+)
+"""Reasons that only people can give, also where no field is named."""
 _SHOWN = 20
 _REMEDIES = {
     "PERMISSION_DENIED": "the token has no access to this account, or the project lacks the API",
@@ -64,6 +79,9 @@ def judge(
         )
     if status in _TRANSIENT or response.status_code >= 500:
         return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace)
+    members = _members(violations)
+    if members or (reason in _ABOUT_MEMBERS and not violations):
+        return MembersRefusedError(_PLATFORM, text, positions=members, code=label, trace_id=trace)
     remedy = _REMEDIES.get(reason) or _REMEDIES.get(status)
     return TerminalPlatformError(
         _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
@@ -85,6 +103,16 @@ def _violated(violations: list[dict[str, Any]]) -> str:
             places.append(f"{field}: {reason}" if field else reason)
     shown = "; ".join(places[:_SHOWN])
     return f"{shown}; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else shown
+
+
+def _members(violations: list[dict[str, Any]]) -> dict[int, str]:
+    """Positions and reasons, when every violation is about a member; else the request itself is wrong."""
+    found = [
+        (_MEMBER.search(str(one.get("field") or "")), str(one.get("reason") or "")) for one in violations
+    ]
+    if not all(member and reason for member, reason in found):
+        return {}
+    return {int(member[1]): reason for member, reason in found if member}
 
 
 def _quota_wait(details: list[dict[str, Any]], now: float) -> float:

@@ -20,6 +20,7 @@ from audience_pipeline.platforms.contract import (
     META,
     Action,
     Capabilities,
+    Finding,
     Member,
     Platform,
     PlatformError,
@@ -33,7 +34,9 @@ from audience_pipeline.platforms.contract import (
 from audience_pipeline.platforms.credentials import StaticToken
 from audience_pipeline.platforms.http import Json, Patience, Transport
 from audience_pipeline.platforms.members import check_members, check_name
-from audience_pipeline.platforms.meta_errors import AUDIENCE_DELETED, OBJECT_MISSING, judge, pause_for
+from audience_pipeline.platforms.meta_answers import INVALID, audience, audience_id, is_customer_file, refused
+from audience_pipeline.platforms.meta_check import findings
+from audience_pipeline.platforms.meta_errors import is_gone, judge, pause_for
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +46,9 @@ FIELDS = (
     "id,name,subtype,operation_status,delivery_status,"
     "approximate_count_lower_bound,approximate_count_upper_bound"
 )
-_USABLE = frozenset({100, 200, 400, 411, 412})
 _PAGE = "100"
-SIZE_FLOOR = 1_000
-"""Both bounds of an audience with fewer people: Meta does not say how many."""
+_SMALL_PAGE = "20"
+"""Larger pages are known to time out in some accounts."""
 
 
 class MetaClient:
@@ -80,7 +82,7 @@ class MetaClient:
             chance=chance,
         )
         self._sessions: dict[int, dict[int, tuple[int, int]]] = {}
-        self._told_version = ""
+        self._served = api_version
 
     def __repr__(self) -> str:
         return f"MetaClient(account={self._account}, api_version={self._version})"
@@ -95,9 +97,15 @@ class MetaClient:
         """The ad account, digits only."""
         return self._account
 
+    def audiences(self) -> list[RemoteAudience]:
+        """Every customer-file audience of the account."""
+        return [audience(node) for node in self._list() if is_customer_file(node)]
+
     def find(self, name: str) -> RemoteAudience | None:
         """The oldest customer-file audience of exactly that name."""
-        return oldest(_audience(node) for node in self._list(name) if _is_customer_file(node, name))
+        named = [{"field": "name", "operator": "EQUAL", "value": name}]
+        nodes = self._list(filtering=json.dumps(named, ensure_ascii=False))
+        return oldest(audience(node) for node in nodes if node.get("name") == name and is_customer_file(node))
 
     def create(self, name: str, description: str) -> str:
         """Create an empty audience and return its id; one that a lost answer made already is adopted."""
@@ -107,7 +115,9 @@ class MetaClient:
             body["description"] = description
 
         def post() -> str:
-            return _id(self._call("POST", f"/act_{self._account}/customaudiences", body=body, retry=False))
+            return audience_id(
+                self._call("POST", f"/act_{self._account}/customaudiences", body=body, retry=False)
+            )
 
         def adopt() -> str | None:
             found = self.find(name)
@@ -130,6 +140,7 @@ class MetaClient:
         answer before. Additions stay ``PROCESSING`` until :meth:`settle` finds how many were matched.
         """
         check_members(META, members)
+        rows = [_row(member.identifiers) for member in members]
         body = {
             "session": {
                 "session_id": session.session_id,
@@ -137,7 +148,7 @@ class MetaClient:
                 "last_batch_flag": session.last,
                 "estimated_num_total": session.estimated_total,
             },
-            "payload": {"schema": SCHEMA, "data": [_row(member.identifiers) for member in members]},
+            "payload": {"schema": SCHEMA, "data": rows},
         }
         answer = self._call("POST" if action == "add" else "DELETE", f"/{remote_id}/users", body=body)
         receipt = Receipt(
@@ -146,7 +157,33 @@ class MetaClient:
             received=len(members),
             remote_id=remote_id,
         )
-        return self._counted(receipt, session, answer)
+        counted = self._counted(receipt, session, answer)
+        samples = answer.get("invalid_entry_samples")
+        return replace(counted, refused=refused(samples, rows, counted.rejected))
+
+    def remove_everywhere(self, members: Sequence[Member]) -> Receipt:
+        """Take people out of all customer-file audiences of the account, those of others too."""
+        check_members(META, members)
+        rows = [_row(member.identifiers) for member in members]
+        body = {"payload": {"schema": SCHEMA, "data": rows}}
+        answer = self._call("DELETE", f"/act_{self._account}/usersofanyaudience", body=body)
+        # The form of this answer is not published: what it leaves out stays open.
+        invalid = count(answer.get("num_invalid_entries"))
+        rejected = None if invalid is None else min(max(invalid, 0), len(members))
+        return Receipt(
+            request_id=str(answer.get("session_id") or ""),
+            state=ReceiptState.SETTLED,
+            received=len(members),
+            accepted=None if rejected is None else len(members) - rejected,
+            rejected=rejected,
+            reasons={INVALID: rejected} if rejected else {},
+            refused=refused(answer.get("invalid_entry_samples"), rows, rejected),
+        )
+
+    def rename(self, remote_id: str, name: str) -> None:
+        """Give an audience another name."""
+        check_name(META, name)
+        self._call("POST", f"/{remote_id}", body={"name": name})
 
     def settle(self, receipt: Receipt) -> Receipt:
         """Read the session of a batch: how many of its people were matched.
@@ -175,9 +212,9 @@ class MetaClient:
     def read(self, remote_id: str) -> RemoteAudience | None:
         """Status and bounds of the size; None when the audience is gone."""
         try:
-            return _audience(self._call("GET", f"/{remote_id}", params={"fields": FIELDS}))
+            return audience(self._call("GET", f"/{remote_id}", params={"fields": FIELDS}))
         except TerminalPlatformError as error:
-            if _is_gone(error):
+            if is_gone(error):
                 return None
             raise
 
@@ -186,8 +223,15 @@ class MetaClient:
         try:
             self._call("DELETE", f"/{remote_id}")
         except TerminalPlatformError as error:
-            if not _is_gone(error):
+            if not is_gone(error):
                 raise
+
+    def check(self) -> list[Finding]:
+        """Account, terms, permissions, number of audiences and version, by reading alone."""
+        return findings(self._get, self.audiences, self._account, self._version, lambda: self._served)
+
+    def _get(self, path: str, fields: str) -> Json:
+        return self._call("GET", path, params={"fields": fields} if fields else None)
 
     def _call(
         self,
@@ -206,11 +250,16 @@ class MetaClient:
             retry=retry,
         )
 
-    def _list(self, name: str) -> Iterator[dict[str, Any]]:
-        wanted = [{"field": "name", "operator": "EQUAL", "value": name}]
-        params = {"fields": FIELDS, "filtering": json.dumps(wanted, ensure_ascii=False), "limit": _PAGE}
+    def _list(self, **narrowed: str) -> Iterator[dict[str, Any]]:
+        params = {"fields": FIELDS, **narrowed, "limit": _PAGE}
         while True:
-            page = self._call("GET", f"/act_{self._account}/customaudiences", params=params)
+            try:
+                page = self._call("GET", f"/act_{self._account}/customaudiences", params=params)
+            except TransientPlatformError as error:
+                if params["limit"] == _SMALL_PAGE or error.retry_after is not None:
+                    raise
+                params = {**params, "limit": _SMALL_PAGE}
+                continue
             yield from dicts(page.get("data"))
             paging = mapping(page.get("paging"))
             after = mapping(paging.get("cursors")).get("after")
@@ -241,19 +290,19 @@ class MetaClient:
             receipt,
             accepted=receipt.received - rejected,
             rejected=rejected,
-            reasons={"invalid entry": rejected} if rejected else {},
+            reasons={INVALID: rejected} if rejected else {},
         )
 
     def _judge(self, response: requests.Response, answer: Json | None) -> PlatformError | None:
-        error = judge(response, answer, self._http.safe)
+        error = judge(response, answer, self._http.safe, self._version)
         if not isinstance(error, TransientPlatformError):
             self._http.slow_down(pause_for(response))
         served = response.headers.get("facebook-api-version", self._version)
-        if served not in (self._version, self._told_version):
-            self._told_version = served
+        if served not in (self._version, self._served):
             log.warning(
                 "meta: asked for API version %s, answered by %s: check api_version", self._version, served
             )
+        self._served = served
         return error
 
 
@@ -271,34 +320,3 @@ def _row(identifiers: Mapping[str, str]) -> list[str]:
         "country": hashed("meta", "country", country),
     }
     return [(own[name] if name in own else identifiers.get(name)) or "" for name in META.identifiers]
-
-
-def _is_customer_file(node: Mapping[str, Any], name: str) -> bool:
-    return node.get("name") == name and node.get("subtype", "CUSTOM") == "CUSTOM"
-
-
-def _audience(node: Mapping[str, Any]) -> RemoteAudience:
-    operation, delivery = mapping(node.get("operation_status")), mapping(node.get("delivery_status"))
-    said = [str(status["description"]) for status in (operation, delivery) if status.get("description")]
-    sizes = [count(node.get(f"approximate_count_{end}_bound")) for end in ("lower", "upper")]
-    low, high = (size if size is not None and size >= 0 else None for size in sizes)
-    if low is not None and high is not None and low == high <= SIZE_FLOOR:
-        low = 0
-    return RemoteAudience(
-        remote_id=_id(node),
-        name=str(node.get("name") or ""),
-        ready=operation.get("code") in _USABLE and delivery.get("code") == 200,
-        status=" ".join(said),
-        size_low=low,
-        size_high=high,
-    )
-
-
-def _id(node: Mapping[str, Any]) -> str:
-    if not node.get("id"):
-        raise TransientPlatformError(Platform.META, "the answer names no audience")
-    return str(node["id"])
-
-
-def _is_gone(error: TerminalPlatformError) -> bool:
-    return error.code == OBJECT_MISSING or str(AUDIENCE_DELETED) in error.code.split("/")

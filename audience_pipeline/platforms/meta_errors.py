@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import requests
 
 from audience_pipeline.platforms.contract import (
     CredentialError,
+    MembersRefusedError,
     Platform,
     PlatformError,
     TerminalPlatformError,
@@ -37,21 +39,41 @@ _TRANSIENT = {
 """Code to the seconds to wait when no header tells; None leaves it to the back-off."""
 _DEAD_TOKEN = frozenset({102, 190})
 _REPLACE_RUNNING = (2650, 1870145)
-_TERMS = frozenset({1870034, 1870090})
+_TOO_FAST = (613, 5044001)
+"""Mutations of one second."""
+_BLOCKED = 368
+_RETIRED = 2635
+_STOPPING = frozenset({_BLOCKED, _RETIRED})
+"""What is refused for one audience is refused for all."""
+_REMEDIES_OF_SUBCODES = {
+    33: "it does not exist any more, or the token has no access to it",
+    1713228: "the platform has flagged the audience: appeal in Audience Manager, or rename it",
+    1713230: "the platform has flagged the audience: appeal in Audience Manager, or rename it",
+    1713231: "the platform has flagged the audience: appeal in Audience Manager, or rename it",
+    1870034: "accept the Custom Audience terms in Business settings",
+    1870047: "too few people would be left: delete the audience instead",
+    1870050: "the ad account is not linked to the business: link it in Business settings",
+    1870090: "accept the Custom Audience terms of the business in Business settings",
+}
 _REMEDIES = {
-    368: "the account is blocked for a policy reason: look into Business Support before sending more",
-    2635: "this API version is retired: set a newer one",
+    _BLOCKED: "the account is blocked for a policy reason: look into Business Support before sending more",
+    270: "an app of the development tier reaches accounts of its own business only: ask for full access",
+    294: "the token lacks the permission ads_management: grant it to the system user",
     2654: "the audience was not created: the account may not write audiences, or the same one exists",
     2656: "lookalikes were built from it: delete them first",
 }
 _SECONDS = 60.0
+_ROW = re.compile(r"\bdata\]?\[(\d+)\]")
 _BUSY = 75.0
 
 
 def judge(
-    response: requests.Response, answer: Json | None, safe: Callable[[object], str]
+    response: requests.Response, answer: Json | None, safe: Callable[[object], str], version: str
 ) -> PlatformError | None:
-    """The error that a response stands for; ``safe`` makes a text of Meta fit for a message."""
+    """The error that a response stands for; ``safe`` makes a text of Meta fit for a message.
+
+    ``version`` is the one that was asked for.
+    """
     error = (answer or {}).get("error")
     if not isinstance(error, dict):
         return by_status(_PLATFORM, response)
@@ -76,12 +98,36 @@ def judge(
         )
     running = (code, subcode) == _REPLACE_RUNNING
     if code in _TRANSIENT or running or error.get("is_transient") is True or response.status_code >= 500:
-        wait = 300.0 if running else _wait(response, code)
+        wait = 300.0 if running else 2.0 if (code, subcode) == _TOO_FAST else _wait(response, code)
         return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace, retry_after=wait)
-    remedy = _remedy(code, subcode)
-    return TerminalPlatformError(
+    if code == 100 and "data" in _blamed(error):
+        rows = {int(row): f"error {label}" for row in _ROW.findall(str(error.get("message") or ""))}
+        return MembersRefusedError(
+            _PLATFORM, f"{text} (rows were refused)", positions=rows, code=label, trace_id=trace
+        )
+    remedy = f"API version {version} is retired: set a newer one" if code == _RETIRED else ""
+    remedy = remedy or _remedy(code, subcode)
+    refusal = TerminalPlatformError(
         _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
     )
+    refusal.stops = code in _STOPPING
+    return refusal
+
+
+def is_gone(error: PlatformError) -> bool:
+    """What was asked for does not exist (any more)."""
+    return error.code == OBJECT_MISSING or str(AUDIENCE_DELETED) in error.code.split("/")
+
+
+def _blamed(error: dict[str, Any]) -> set[str]:
+    """The names of the fields that Meta blames, of all levels."""
+    data = error.get("error_data")
+    try:
+        data = json.loads(data) if isinstance(data, str) else data
+    except ValueError:
+        return set()
+    specs = data.get("blame_field_specs") if isinstance(data, dict) else None
+    return {str(name) for spec in specs or () if isinstance(spec, list) for name in spec}
 
 
 def pause_for(response: requests.Response) -> float:
@@ -90,11 +136,12 @@ def pause_for(response: requests.Response) -> float:
 
 
 def _remedy(code: int, subcode: int) -> str:
-    if subcode in _TERMS:
-        return "accept the Custom Audience terms in Business settings"
+    known = _REMEDIES_OF_SUBCODES.get(subcode) or _REMEDIES.get(code)
+    if known:
+        return known
     if code == 10 or 200 <= code < 300:
         return "the token or the account lacks a permission: ads_management, terms, access to the account"
-    return _REMEDIES.get(code, "")
+    return ""
 
 
 def _wait(response: requests.Response, code: int) -> float | None:

@@ -17,6 +17,7 @@ from audience_pipeline.platforms.contract import (
     TIKTOK,
     Action,
     Capabilities,
+    Finding,
     Member,
     Platform,
     PlatformError,
@@ -28,15 +29,20 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Patience, Transport, safe_text
+from audience_pipeline.platforms.http import Json, Patience, Transport
 from audience_pipeline.platforms.members import check_members, check_name
+from audience_pipeline.platforms.tiktok_answers import (
+    audience,
+    data_of,
+    is_customer_file,
+    partial_failure,
+    request_id,
+)
+from audience_pipeline.platforms.tiktok_check import findings
 from audience_pipeline.platforms.tiktok_errors import OBJECT_MISSING, judge
+from audience_pipeline.platforms.tiktok_files import MULTIPLE, SINGLE, content_of
 
 ROOT = "/open_api/v1.3"
-MULTIPLE = "MULTIPLE_TYPES"
-_HEADER = "Email_SHA256,Phone_SHA256"
-_SINGLE = {"EMAIL_SHA256": "tiktok_email", "PHONE_SHA256": "meta_phone"}
-"""Calculate type of an audience made elsewhere to the one column that it takes."""
 _SPACING = 0.2
 _PAGE_SIZE = 100
 
@@ -83,10 +89,14 @@ class TikTokClient:
         """The advertiser id."""
         return self._account
 
+    def audiences(self) -> list[RemoteAudience]:
+        """Every customer-file audience of the advertiser."""
+        return [audience(node) for node in self._list() if is_customer_file(node)]
+
     def find(self, name: str) -> RemoteAudience | None:
         """The oldest customer-file audience of exactly that name."""
-        nodes = (node for node in self._list() if node.get("name") == name and _is_customer_file(node))
-        return oldest(_audience(node) for node in nodes)
+        nodes = (node for node in self._list() if node.get("name") == name and is_customer_file(node))
+        return oldest(audience(node) for node in nodes)
 
     def create(self, name: str, description: str) -> str:
         """Not on TikTok: an audience is created together with its first people."""
@@ -108,19 +118,19 @@ class TikTokClient:
 
         def post() -> tuple[str, str]:
             answer = self._call("POST", "/dmp/custom_audience/create/", body=body, retry=False)
-            remote_id = _data(answer).get("custom_audience_id")
+            remote_id = data_of(answer).get("custom_audience_id")
             if not remote_id:
                 raise TransientPlatformError(Platform.TIKTOK, "the answer names no audience")
-            return str(remote_id), _request_id(answer)
+            return str(remote_id), request_id(answer)
 
         def adopt() -> tuple[str, str] | None:
             found = self.find(name)
             return (found.remote_id, "") if found else None
 
-        remote_id, request_id = self._http.create_once(post, adopt)
+        remote_id, trace = self._http.create_once(post, adopt)
         self._types[remote_id] = MULTIPLE
         return Receipt(
-            request_id=request_id,
+            request_id=trace,
             state=ReceiptState.PROCESSING,
             received=len(members),
             remote_id=remote_id,
@@ -140,16 +150,22 @@ class TikTokClient:
         """
         check_members(TIKTOK, members)
         kind = self._calculate_type(remote_id)
-        column = _SINGLE.get(kind)
+        column = SINGLE.get(kind)
         sent = [member for member in members if column is None or member.identifiers.get(column)]
         left_out = len(members) - len(sent)
+        reason = f"the audience takes {kind} only"
         receipt = Receipt(
             request_id="",
             state=ReceiptState.PROCESSING,
             received=len(members),
             rejected=left_out or None,
-            reasons={f"the audience takes {kind} only": left_out} if left_out else {},
+            reasons={reason: left_out} if left_out else {},
             remote_id=remote_id,
+            refused={
+                position: reason
+                for position, member in enumerate(members)
+                if column is not None and not member.identifiers.get(column)
+            },
         )
         if not sent:
             return replace(receipt, state=ReceiptState.SETTLED, accepted=0)
@@ -160,7 +176,20 @@ class TikTokClient:
             "action": "APPEND" if action == "add" else "REMOVE",
         }
         answer = self._call("POST", "/dmp/custom_audience/update/", body=body)
-        return replace(receipt, request_id=_request_id(answer))
+        return replace(receipt, request_id=request_id(answer))
+
+    def remove_everywhere(self, members: Sequence[Member]) -> Receipt:
+        """Not on TikTok: people leave audience by audience."""
+        raise TerminalPlatformError(
+            Platform.TIKTOK,
+            f"no call takes people ({len(members)}) out of every audience: remove them from each",
+        )
+
+    def rename(self, remote_id: str, name: str) -> None:
+        """Give an audience another name."""
+        check_name(TIKTOK, name)
+        body = {"custom_audience_id": remote_id, "custom_audience_name": name}
+        self._call("POST", "/dmp/custom_audience/update/", body=body)
 
     def settle(self, receipt: Receipt) -> Receipt:
         """Read the audience's details until it is computed: valid, or not valid with a remark why.
@@ -191,7 +220,7 @@ class TikTokClient:
         remark = self._http.safe(details.get("msg") or "")
         if not details.get("is_valid") and not remark:
             return receipt
-        partly = self._partial_failure(entry)
+        partly = partial_failure(entry)
         rejected = receipt.rejected or 0
         return replace(
             receipt,
@@ -204,7 +233,7 @@ class TikTokClient:
     def read(self, remote_id: str) -> RemoteAudience | None:
         """Status and matched users; None when the audience is gone."""
         entry = self._entry(remote_id)
-        return _audience(mapping(entry.get("audience_details"))) if entry else None
+        return audience(mapping(entry.get("audience_details"))) if entry else None
 
     def delete(self, remote_id: str) -> None:
         """Delete an audience; one that is gone already is no error."""
@@ -213,6 +242,10 @@ class TikTokClient:
         except TerminalPlatformError as error:
             if error.code != OBJECT_MISSING:
                 raise
+
+    def check(self) -> list[Finding]:
+        """Token, permission and number of audiences, by one page of audiences."""
+        return findings(lambda: self._page(1, 1), self._account)
 
     def _call(self, method: str, path: str, *, body: Mapping[str, Any], retry: bool = True) -> Json:
         own = {"advertiser_id": self._account, **body}
@@ -225,7 +258,7 @@ class TikTokClient:
 
     def _upload(self, members: Sequence[Member], kind: str) -> str:
         """Upload a file of people and return its path, which only this advertiser can use."""
-        content = _file(members, kind)
+        content = content_of(members, kind)
         signature = hashlib.md5(content, usedforsecurity=False).hexdigest()
         answer = self._http.call(
             "POST",
@@ -233,7 +266,7 @@ class TikTokClient:
             form={"advertiser_id": self._account, "file_signature": signature, "calculate_type": kind},
             files={"file": (f"{signature}.csv", content, "text/csv")},
         )
-        path = _data(answer).get("file_path")
+        path = data_of(answer).get("file_path")
         if not path:
             raise TransientPlatformError(Platform.TIKTOK, "the answer to an upload names no file")
         return str(path)
@@ -243,7 +276,7 @@ class TikTokClient:
         if remote_id not in self._types:
             entry = self._entry(remote_id) or {}
             kind = str(mapping(entry.get("audience_details")).get("calculate_type") or MULTIPLE)
-            if kind != MULTIPLE and kind not in _SINGLE:
+            if kind != MULTIPLE and kind not in SINGLE:
                 raise TerminalPlatformError(
                     Platform.TIKTOK,
                     f"audience {remote_id} takes {kind}, which we do not send: rename it there",
@@ -262,66 +295,22 @@ class TikTokClient:
             if error.code == OBJECT_MISSING:
                 return None
             raise
-        entries = dicts(_data(answer).get("list"))
+        entries = dicts(data_of(answer).get("list"))
         ids = (str(mapping(entry.get("audience_details")).get("audience_id")) for entry in entries)
         return next((entry for entry, found in zip(entries, ids, strict=True) if found == remote_id), None)
 
     def _list(self) -> Iterator[dict[str, Any]]:
         page = 1
         while True:
-            body = {"page": str(page), "page_size": str(_PAGE_SIZE)}
-            data = _data(self._call("GET", "/dmp/custom_audience/list/", body=body))
+            data = self._page(page, _PAGE_SIZE)
             yield from dicts(data.get("list"))
             if page >= (count(mapping(data.get("page_info")).get("total_page")) or 0):
                 return
             page += 1
 
-    def _partial_failure(self, entry: Mapping[str, Any]) -> str:
-        """What the newest change could not read, if anything."""
-        history = dicts(entry.get("audience_history"))
-        newest = max(history, key=lambda change: str(change.get("opt_time") or ""), default=None)
-        said = newest.get("msg") if newest else ""
-        return f"TikTok read the file only in part: {self._http.safe(said)}" if said else ""
+    def _page(self, page: int, size: int) -> dict[str, Any]:
+        body = {"page": str(page), "page_size": str(size)}
+        return data_of(self._call("GET", "/dmp/custom_audience/list/", body=body))
 
     def _judge(self, response: requests.Response, answer: Json | None) -> PlatformError | None:
         return judge(response, answer, self._http.safe)
-
-
-def _file(members: Sequence[Member], kind: str) -> bytes:
-    """One line per person: both identifiers below a header, or the only one that the audience takes."""
-    column = _SINGLE.get(kind)
-    if column is not None:
-        lines = [member.identifiers[column] for member in members]
-    else:
-        pairs = ((member.identifiers.get(name) or "" for name in TIKTOK.identifiers) for member in members)
-        lines = [_HEADER, *(",".join(pair) for pair in pairs)]
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _is_customer_file(details: Mapping[str, Any]) -> bool:
-    return "lookalike" not in str(details.get("audience_type") or "").lower()
-
-
-def _audience(details: Mapping[str, Any]) -> RemoteAudience:
-    valid = bool(details.get("is_valid"))
-    size = count(details.get("cover_num")) if valid else None
-    said = safe_text(details.get("error_msg") or details.get("msg") or "")
-    state = "valid" if valid else "computing or expired"
-    if valid and details.get("is_expiring"):
-        state = "valid, expires within 60 days"
-    return RemoteAudience(
-        remote_id=str(details.get("audience_id") or ""),
-        name=str(details.get("name") or ""),
-        ready=valid and (size or 0) >= TIKTOK.minimum_audience,
-        status=f"{state}: {said}" if said else state,
-        size_low=size,
-        size_high=size,
-    )
-
-
-def _data(answer: Json) -> dict[str, Any]:
-    return mapping(answer.get("data"))
-
-
-def _request_id(answer: Json) -> str:
-    return str(answer.get("request_id") or "")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import requests
 
 from audience_pipeline.platforms.contract import (
     CredentialError,
+    MembersRefusedError,
     Platform,
     PlatformError,
     TerminalPlatformError,
@@ -22,6 +24,9 @@ _DEAD_TOKEN = frozenset({40101, 40102, 40104, 40105, 40106, 40131})
 _THROTTLED = frozenset({40016, 40100, 40132, 40133})
 _TRY_LATER = frozenset({40200, 40201, 40202, 40700})
 _ADVERTISER_LEVEL = 40133
+_INVALID = 40002
+_ABOUT_ROWS = re.compile(r"(?<!header )\b(?:rows?|lines?|records?|content|pars(?:e|ed|ing))\b", re.IGNORECASE)
+"""Words of a message about what stands in a file, rather than about a parameter."""
 _REMEDIES = {
     40001: "the token has no permission for this advertiser or scope: authorise it again",
     40002: "a parameter is wrong",
@@ -48,6 +53,9 @@ def judge(
     throttled = code in _THROTTLED and not forbidden
     if throttled or code in _TRY_LATER or 50_000 <= code < 60_000:
         return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace)
+    if code == _INVALID and _ABOUT_ROWS.search(said):
+        # The message may count lines from anywhere: it names nobody for certain.
+        return MembersRefusedError(_PLATFORM, text, positions={}, code=label, trace_id=trace)
     remedy = _REMEDIES.get(code)
     return TerminalPlatformError(
         _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace

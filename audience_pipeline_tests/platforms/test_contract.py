@@ -57,6 +57,7 @@ class Stage:
     """How one platform says what all platforms say."""
 
     list_url: str
+    check_url: str
     no_audience: Answer
     other_names: Answer
     gone: Answer
@@ -69,6 +70,7 @@ class Stage:
 STAGES = {
     "meta": Stage(
         f"{META}/act_77/customaudiences",
+        f"{META}/act_77",
         Answer("GET", f"{META}/act_77/customaudiences", {"data": []}),
         Answer("GET", f"{META}/act_77/customaudiences", {"data": [{"id": "1", "name": "vips old"}]}),
         Answer("GET", f"{META}/5", {"error": {"code": 100, "error_subcode": 33, "message": "No."}}, 400),
@@ -79,6 +81,7 @@ STAGES = {
     ),
     "google": Stage(
         LISTS,
+        LISTS,
         Answer("GET", LISTS, {}),
         Answer("GET", LISTS, {"userLists": [{"id": "1", "displayName": "vips old"}]}),
         Answer("GET", f"{LISTS}/5", google_error(404, "NOT_FOUND"), 404),
@@ -88,6 +91,7 @@ STAGES = {
         Answer("GET", LISTS, google_error(403, "PERMISSION_DENIED"), 403),
     ),
     "tiktok": Stage(
+        f"{TIKTOK}/dmp/custom_audience/list/",
         f"{TIKTOK}/dmp/custom_audience/list/",
         Answer(
             "GET", f"{TIKTOK}/dmp/custom_audience/list/", tiktok({"list": [], "page_info": {"total_page": 1}})
@@ -315,3 +319,52 @@ def test_a_receipt_that_is_settled_is_not_asked_about_again(
 
     assert client.settle(receipt) is receipt
     assert len(wire.calls) == 0
+
+
+def test_every_audience_of_the_account_is_listed(
+    client: AudienceClient, stage: Stage, wire: responses.RequestsMock
+) -> None:
+    stage.other_names.register(wire)
+
+    assert [(one.remote_id, one.name) for one in client.audiences()] == [("1", "vips old")]
+
+
+def test_only_a_platform_that_says_so_removes_people_everywhere(
+    client: AudienceClient, wire: responses.RequestsMock
+) -> None:
+    if client.capabilities.removes_everywhere:
+        wire.delete(f"{META}/act_77/usersofanyaudience", json={})
+        assert client.remove_everywhere([person("a")]).received == 1
+    else:
+        with pytest.raises(TerminalPlatformError, match="remove them from each"):
+            client.remove_everywhere([person("a")])
+
+
+def test_a_new_name_that_is_too_long_is_refused(client: AudienceClient, wire: responses.RequestsMock) -> None:
+    with pytest.raises(TerminalPlatformError, match="characters"):
+        client.rename("5", "x" * (client.capabilities.name_length + 1))
+
+    assert len(wire.calls) == 0
+
+
+def test_a_check_of_a_dead_token_says_so_and_ends(
+    client: AudienceClient, stage: Stage, wire: responses.RequestsMock
+) -> None:
+    wire.get(stage.check_url, json=stage.dead_token.json, status=stage.dead_token.status)
+
+    findings = client.check()
+
+    assert [(finding.subject, finding.level) for finding in findings] == [("credentials", "problem")]
+    assert TOKEN not in findings[0].sentence
+
+
+def test_a_check_of_a_forbidden_account_is_a_problem_and_no_dead_token(
+    client: AudienceClient, stage: Stage, wire: responses.RequestsMock
+) -> None:
+    wire.get(stage.check_url, json=stage.forbidden.json, status=stage.forbidden.status)
+
+    findings = client.check()
+
+    assert [finding.level for finding in findings] == ["problem"]
+    assert findings[0].subject in {"account", "permission"}
+    assert client.account in findings[0].sentence

@@ -1,0 +1,31 @@
+"""What ``platforms check`` looks at on Google. It reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from audience_pipeline.platforms.answers import said
+from audience_pipeline.platforms.contract import CredentialError, Finding, PlatformError
+from audience_pipeline.platforms.http import Json
+
+
+def findings(read_lists: Callable[[], Json], account: str) -> list[Finding]:
+    """Everything that can be seen; ``read_lists`` reads a page of the account's lists."""
+    try:
+        read_lists()
+    except CredentialError as error:
+        return [Finding("credentials", "problem", said(error))]
+    except PlatformError as error:
+        return [
+            Finding("permission", "problem", f"the lists of account {account} cannot be read: {said(error)}")
+        ]
+    return [
+        Finding("credentials", "ok", "the access token is valid"),
+        Finding("permission", "ok", f"the lists of account {account} can be read"),
+        Finding(
+            "terms",
+            "warning",
+            "whether the Customer Match terms are accepted cannot be read: the first delivery tells; accept "
+            "them in Google Ads where an audience list is uploaded by hand",
+        ),
+    ]
