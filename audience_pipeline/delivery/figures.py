@@ -1,4 +1,4 @@
-"""Match rates as they can honestly be stated: with bounds, and with how they were obtained."""
+"""Match rates as they can honestly be stated: with bounds, and with how and from when they were obtained."""
 
 from __future__ import annotations
 
@@ -34,26 +34,42 @@ def match_rate(remote: RemoteAudience | None, uploads: Sequence[Upload], deliver
         return MatchRate(None, None, "nobody is delivered")
     if remote is not None and remote.match_rate is not None:
         return MatchRate(*remote.match_rate, "stated by the platform")
-    rated = [(upload.people, upload.batch.match_rate) for upload in uploads if upload.batch.match_rate]
-    people = sum(number for number, _ in rated)
-    if people >= ENOUGH * delivered:
-        low = sum(number * rate[0] for number, rate in rated) / people
-        high = sum(number * rate[1] for number, rate in rated) / people
-        return MatchRate(low, high, "stated for the uploads by the platform")
-    counted = [upload for upload in uploads if upload.batch.matched is not None]
-    if sum(upload.people for upload in counted) >= ENOUGH * delivered:
+    rated = [upload for upload in uploads if upload.batch.match_rate]
+    people = sum(upload.people for upload in rated)
+    if people and people >= ENOUGH * delivered:
+        low = sum(one.people * one.batch.match_rate[0] for one in rated if one.batch.match_rate) / people
+        high = sum(one.people * one.batch.match_rate[1] for one in rated if one.batch.match_rate) / people
+        return MatchRate(low, high, f"stated for {_uploads(rated, delivered)} by the platform")
+    counted = [upload for upload in uploads if upload.batch.matched is not None and upload.batch.rows]
+    if counted and sum(upload.people for upload in counted) >= ENOUGH * delivered:
         rate = sum(upload.batch.matched or 0 for upload in counted) / sum(
             upload.batch.rows for upload in counted
         )
-        return MatchRate(min(rate, 1.0), min(rate, 1.0), "matched over sent in the uploads")
+        return MatchRate(
+            min(rate, 1.0), min(rate, 1.0), f"matched over sent in {_uploads(counted, delivered)}"
+        )
+    return _by_size(remote, delivered)
+
+
+def _by_size(remote: RemoteAudience | None, delivered: int) -> MatchRate:
     if remote is None or not remote.size_high:
         return MatchRate(None, None, "the platform shows no size yet")
-    low_size = remote.size_low if remote.size_low is not None else remote.size_high
-    if low_size > delivered:
+    low = remote.size_low if remote.size_low is not None else 0
+    if low > delivered or (not low and remote.size_high >= delivered):
+        # A floor such as "at most 1,000" says nothing of fewer people than that.
         return MatchRate(None, None, "the platform shows only that it is small")
     return MatchRate(
-        low_size / delivered, min(remote.size_high / delivered, 1.0), "size on the platform over people sent"
+        low / delivered, min(remote.size_high / delivered, 1.0), "size on the platform over people sent"
     )
+
+
+def _uploads(uploads: Sequence[Upload], delivered: int) -> str:
+    """Which uploads a figure stands for: their days, and for how many of the people where not for all."""
+    days = sorted(one.batch.planned_at.date() for one in uploads)
+    when = f"of {days[0]}" if days[0] == days[-1] else f"of {days[0]} to {days[-1]}"
+    people = sum(one.people for one in uploads)
+    part = f" ({people:,} of the {delivered:,} people)" if people < delivered else ""
+    return f"the uploads {when}{part}"
 
 
 def as_read(
@@ -75,3 +91,25 @@ def as_read(
         match_rate_how=rate.how,
         read_at=now,
     )
+
+
+def percent(share: float) -> str:
+    """A share for people: '62 %'."""
+    return f"{100 * share:.0f} %"
+
+
+def percentage(low: float | None, high: float | None) -> str:
+    """A rate for people: '62 %', '61 to 70 %', or a dash where nobody knows."""
+    if low is None or high is None:
+        return "-"
+    first, last = round(100 * low), round(100 * high)
+    return f"{first} %" if first == last else f"{first} to {last} %"
+
+
+def size(low: int | None, high: int | None) -> str:
+    """A size for people: '1,710', '1,000 to 1,200', 'at most 1,000' for a mere floor, or a dash."""
+    if high is None:
+        return "-"
+    if low is None or (low == 0 < high):
+        return f"at most {high:,}"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
