@@ -31,6 +31,20 @@ class MatchPrior:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """So many requests in so many seconds, and how many of them at once.
+
+    Where a platform counts in windows, ``burst`` and what follows within one window stay below its limit
+    together.
+    """
+
+    name: str
+    requests: float
+    seconds: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """The limits and habits of one platform. Shared code reads these and never asks for its name."""
 
@@ -62,7 +76,13 @@ class Capabilities:
     """One call takes people out of every audience of an account, known to us or not."""
     purposes: tuple[str, ...] = ("advertising",)
     """What a person must have agreed to, because the wire says that they have."""
+    rates: tuple[Rate, ...] = ()
+    """How fast one account is written to and read from."""
 
+
+# Published: 9,000 points in 300 seconds, 60 for an app of the development tier; a read costs 1, a write 3.
+META_SCORE = Rate("score", requests=4_500, seconds=300, burst=4_500)
+META_DEVELOPMENT_SCORE = Rate("score", requests=30, seconds=300, burst=30)
 
 META = Capabilities(
     platform=Platform.META,
@@ -84,6 +104,8 @@ META = Capabilities(
         rates=((("meta_email", "meta_phone"), 0.68), (("meta_email",), 0.60), (("meta_phone",), 0.50)),
         source="promised 60 %; advertisers tell of 30 to 80 %, Meta publishes no rate",
     ),
+    # Published: 100 mutations a second for app and account.
+    rates=(META_SCORE, Rate("mutations", requests=50, seconds=1, burst=50)),
     sources="Meta, Customer File Custom Audiences guide; smallest audience: practice, not documented",
 )
 GOOGLE = Capabilities(
@@ -120,6 +142,11 @@ GOOGLE = Capabilities(
         ),
         source="promised 40 %; most advertisers tell of 29 to 62 %, Google states buckets only",
     ),
+    # Published: 300 a minute for each of these, of one Cloud project.
+    rates=tuple(
+        Rate(name, requests=240, seconds=60, burst=60)
+        for name in ("ingestion", "status", "list_reads", "list_writes")
+    ),
     sources="Google, Data Manager API reference; smallest audience: Google Ads help, not documented",
     # Members go with adUserData and adPersonalization: both must be granted for them to be used.
     purposes=("advertising", "personalisation"),
@@ -143,6 +170,8 @@ TIKTOK = Capabilities(
         rates=((("tiktok_email", "meta_phone"), 0.56), (("meta_phone",), 0.50), (("tiktok_email",), 0.46)),
         source="promised 50 %; TikTok publishes no rate, the range is wide for want of reports",
     ),
+    # Not published, it depends on the level of the app: fewer than 5 a second suit every level.
+    rates=(Rate("calls", requests=4, seconds=1, burst=1),),
     sources="TikTok API for Business v1.3, custom audience by file",
 )
 CAPABILITIES: Mapping[Platform, Capabilities] = {

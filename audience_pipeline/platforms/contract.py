@@ -15,6 +15,7 @@ from audience_pipeline.platforms.capabilities import (
     Capabilities,
     MatchPrior,
     Platform,
+    Rate,
 )
 from audience_pipeline.platforms.errors import (
     CredentialError,
@@ -42,6 +43,7 @@ __all__ = [
     "Platform",
     "PlatformError",
     "QuotaError",
+    "Rate",
     "Receipt",
     "ReceiptState",
     "RemoteAudience",

@@ -21,8 +21,8 @@ class Credentials(Protocol):
     def headers(self) -> Mapping[str, str]:
         """The headers of one request; may fetch a token first."""
 
-    def renew(self) -> bool:
-        """Forget a refused token; True when a new one can be fetched without a person."""
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Forget the token of refused headers; True when there is another without a person."""
 
     def secrets(self) -> tuple[str, ...]:
         """What must never show in a message."""
@@ -48,7 +48,7 @@ class StaticToken:
             raise CredentialError(self.platform, f"the access token {state}: supply it again")
         return {self.header: f"{self.scheme}{self.token}"}
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
         """Never: a person must."""
         return False
 
@@ -67,7 +67,7 @@ class Anonymous:
         """None at all."""
         return {}
 
-    def renew(self) -> bool:
+    def renew(self, refused: Mapping[str, str]) -> bool:  # noqa: ARG002
         """There is nothing to renew."""
         return False
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import random
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import requests
 
-from audience_pipeline.identifiers import hashed
+from audience_pipeline.platforms import google_ads
 from audience_pipeline.platforms.answers import dicts, mapping
 from audience_pipeline.platforms.contract import (
     GOOGLE,
@@ -39,15 +39,14 @@ from audience_pipeline.platforms.google_answers import (
 from audience_pipeline.platforms.google_check import findings
 from audience_pipeline.platforms.google_errors import is_gone, is_name_taken, judge
 from audience_pipeline.platforms.google_token import OAUTH_BASE_URL, GoogleToken
-from audience_pipeline.platforms.http import Json, Patience, Transport
-from audience_pipeline.platforms.members import check_members, check_name
+from audience_pipeline.platforms.http import Classify, Json, Means, Transport
+from audience_pipeline.platforms.members import check_name, checked
+from audience_pipeline.platforms.rows import REFERENCE, google_members
+from audience_pipeline.platforms.safety import is_loopback
 
 KEY_TYPE = "CONTACT_ID"
 _PAGE = "1000"
 _SECONDS_A_DAY = 86_400
-_REFERENCE = "list"
-_GRANTED = {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_GRANTED"}
-_ADDRESS = ("google_given_name", "google_family_name", "country", "postal_code")
 _DONE = {
     "SUCCESS": ReceiptState.SETTLED,
     "PARTIAL_SUCCESS": ReceiptState.SETTLED,
@@ -69,31 +68,23 @@ class GoogleClient:
         client_secret: str | None = None,
         refresh_token: str | None = None,
         oauth_base_url: str = OAUTH_BASE_URL,
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        ads_base_url: str | None = None,
+        **means: Unpack[Means],
     ) -> None:
-        """Either ``access_token``, or client and refresh token. ``login_account`` is the manager account."""
+        """Either ``access_token``, or client and refresh token; ``means`` as of :class:`Means`.
+
+        ``login_account`` is the manager account. What a token may read of the Google Ads API completes what
+        the Data Manager API says of lists.
+        """
         self._account = account.replace("-", "")
         self._login_account = (login_account or "").replace("-", "")
-        self._clock = clock
+
+        clock = means.get("clock", time.time)
 
         def transport(
-            credentials: Credentials,
-            judge_answer: Callable[[requests.Response, Json | None], PlatformError | None],
-            url: str = oauth_base_url,
+            credentials: Credentials, judge_answer: Classify, url: str = oauth_base_url
         ) -> Transport:
-            return Transport(
-                Platform.GOOGLE,
-                url,
-                credentials,
-                judge_answer,
-                patience=patience,
-                sleep=sleep,
-                clock=clock,
-                chance=chance,
-            )
+            return Transport(Platform.GOOGLE, url, credentials, judge_answer, **means)
 
         token = GoogleToken(
             access_token=access_token,
@@ -103,7 +94,12 @@ class GoogleClient:
             transport=transport,
             clock=clock,
         )
+        self._clock = clock
         self._http = transport(token, self._judge, base_url)
+        # A stand-in on this machine stands in for both APIs.
+        ads_url = ads_base_url or (base_url if is_loopback(base_url) else google_ads.BASE_URL)
+        ads = transport(token, self._judge, ads_url)
+        self._ads = google_ads.AdsReader(ads, self._account, self._login_account, clock)
 
     def __repr__(self) -> str:
         return f"GoogleClient(account={self._account})"
@@ -120,7 +116,7 @@ class GoogleClient:
 
     def audiences(self) -> list[RemoteAudience]:
         """Every list of the account that takes contact data."""
-        return [audience(node) for node in self._list() if _is_ours(node)]
+        return [self._ads.completed(audience(node)) for node in self._list() if _is_ours(node)]
 
     def find(self, name: str) -> RemoteAudience | None:
         """The list of exactly that name, when it takes contact data."""
@@ -177,16 +173,17 @@ class GoogleClient:
         session: UploadSession,  # noqa: ARG002 (Google knows no sessions)
     ) -> Receipt:
         """Add or remove people; whoever is handed over to be added has agreed to both purposes."""
-        check_members(GOOGLE, members)
         adding = action == "add"
-        body: dict[str, Any] = {
-            "destinations": [self._destination(remote_id)],
-            "audienceMembers": [_member(member.identifiers, consented=adding) for member in members],
-            "encoding": "HEX",
-        }
+        people = google_members(checked(GOOGLE, members), consented=adding)
+        rest: dict[str, Any] = {"destinations": [self._destination(remote_id)], "encoding": "HEX"}
         if adding:
-            body["termsOfService"] = {"customerMatchTermsOfServiceStatus": "ACCEPTED"}
-        answer = self._http.call("POST", f"/v1/audienceMembers:{'ingest' if adding else 'remove'}", body=body)
+            rest["termsOfService"] = {"customerMatchTermsOfServiceStatus": "ACCEPTED"}
+        answer = self._http.call(
+            "POST",
+            f"/v1/audienceMembers:{'ingest' if adding else 'remove'}",
+            body=f'{{"audienceMembers":{people},{json.dumps(rest)[1:]}'.encode(),
+            costs={"ingestion": 1},
+        )
         request_id = answer.get("requestId")
         if not request_id:
             raise TransientPlatformError(
@@ -217,7 +214,10 @@ class GoogleClient:
         if receipt.state is not ReceiptState.PROCESSING:
             return receipt
         answer = self._http.call(
-            "GET", "/v1/requestStatus:retrieve", params={"requestId": receipt.request_id}
+            "GET",
+            "/v1/requestStatus:retrieve",
+            params={"requestId": receipt.request_id},
+            costs={"status": 1},
         )
         statuses = dicts(answer.get("requestStatusPerDestination"))
         state = _DONE.get(str(statuses[0].get("requestStatus"))) if statuses else None
@@ -247,7 +247,7 @@ class GoogleClient:
     def read(self, remote_id: str) -> RemoteAudience | None:
         """Status, sizes and match rate; None when the list is gone."""
         try:
-            return audience(self._lists_call("GET", remote_id))
+            return self._ads.completed(audience(self._lists_call("GET", remote_id)))
         except TerminalPlatformError as error:
             if is_gone(error):
                 return None
@@ -263,7 +263,9 @@ class GoogleClient:
 
     def check(self) -> list[Finding]:
         """Token, permission and what cannot be read, by one page of lists."""
-        return findings(lambda: self._lists_call("GET", params={"pageSize": "1"}), self._account)
+        return findings(
+            lambda: self._lists_call("GET", params={"pageSize": "1"}), self._ads.try_out, self._account
+        )
 
     def _lists_call(
         self,
@@ -282,6 +284,7 @@ class GoogleClient:
             params=params,
             body=body,
             headers={"login-account": login} if self._login_account else None,
+            costs={"list_reads" if method == "GET" else "list_writes": 1},
             retry=retry,
         )
 
@@ -297,7 +300,7 @@ class GoogleClient:
 
     def _destination(self, remote_id: str) -> dict[str, Any]:
         destination: dict[str, Any] = {
-            "reference": _REFERENCE,
+            "reference": REFERENCE,
             "operatingAccount": {"accountType": "GOOGLE_ADS", "accountId": self._account},
             "productDestinationId": remote_id,
         }
@@ -307,22 +310,6 @@ class GoogleClient:
 
     def _judge(self, response: requests.Response, answer: Json | None) -> PlatformError | None:
         return judge(response, answer, self._http.safe, self._clock())
-
-
-def _member(values: Mapping[str, str], *, consented: bool) -> dict[str, Any]:
-    found: list[dict[str, Any]] = []
-    if values.get("google_email"):
-        found.append({"emailAddress": values["google_email"]})
-    if values.get("google_phone"):
-        found.append({"phoneNumber": values["google_phone"]})
-    region = hashed("google", "region_code", values.get("country", ""))
-    postal_code = hashed("google", "postal_code", values.get("postal_code", ""))
-    if region and postal_code and all(values.get(name) for name in _ADDRESS):
-        # An incomplete address fails the whole request, so it is all four or none.
-        names = {"givenName": values["google_given_name"], "familyName": values["google_family_name"]}
-        found.append({"address": {**names, "regionCode": region, "postalCode": postal_code}})
-    member: dict[str, Any] = {"destinationReferences": [_REFERENCE], "userData": {"userIdentifiers": found}}
-    return {**member, "consent": _GRANTED} if consented else member
 
 
 def _quoted(text: str) -> str:

@@ -9,8 +9,8 @@ from audience_pipeline.platforms.contract import CredentialError, Finding, Platf
 from audience_pipeline.platforms.http import Json
 
 
-def findings(read_lists: Callable[[], Json], account: str) -> list[Finding]:
-    """Everything that can be seen; ``read_lists`` reads a page of the account's lists."""
+def findings(read_lists: Callable[[], Json], try_ads: Callable[[], None], account: str) -> list[Finding]:
+    """Everything that can be seen: the lists of the account, and whether the Google Ads API answers."""
     try:
         read_lists()
     except CredentialError as error:
@@ -22,6 +22,7 @@ def findings(read_lists: Callable[[], Json], account: str) -> list[Finding]:
     return [
         Finding("credentials", "ok", "the access token is valid"),
         Finding("permission", "ok", f"the lists of account {account} can be read"),
+        _ads(try_ads),
         Finding(
             "terms",
             "warning",
@@ -29,3 +30,16 @@ def findings(read_lists: Callable[[], Json], account: str) -> list[Finding]:
             "them in Google Ads where an audience list is uploaded by hand",
         ),
     ]
+
+
+def _ads(try_ads: Callable[[], None]) -> Finding:
+    try:
+        try_ads()
+    except PlatformError as error:
+        return Finding(
+            "permission",
+            "warning",
+            f"the Google Ads API does not answer ({said(error)}): lists are delivered all the same; for more "
+            "match rates enable it in the Cloud project and authorise the scope adwords",
+        )
+    return Finding("permission", "ok", "the Google Ads API answers: match rates of lists can be read")

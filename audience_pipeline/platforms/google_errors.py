@@ -1,4 +1,4 @@
-"""What errors of Google's Data Manager API mean: retry, permanent, or a dead token."""
+"""What errors of Google's two APIs mean: retry, permanent, or a dead token."""
 
 from __future__ import annotations
 
@@ -39,8 +39,31 @@ _ABOUT_MEMBERS = frozenset(
     }
 )
 """Reasons that only people can give, also where no field is named."""
+_DELAY = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)s")
 _SHOWN = 20
+_ADS_RETRY = frozenset(
+    {
+        "CONCURRENT_MODIFICATION",
+        "DEADLINE_EXCEEDED",
+        "EXCESSIVE_SHORT_TERM_QUERY_RESOURCE_CONSUMPTION",
+        "INTERNAL_ERROR",
+        "RESOURCE_EXHAUSTED",
+        "RESOURCE_TEMPORARILY_EXHAUSTED",
+        "TRANSIENT_ERROR",
+    }
+)
+_ADS_TOKEN = frozenset({"OAUTH_TOKEN_EXPIRED", "OAUTH_TOKEN_INVALID", "OAUTH_TOKEN_REVOKED"})
 _REMEDIES = {
+    "CLOUD_PROJECT_NOT_APPROVED_FOR_PRODUCTION": "ask for Basic access for the Cloud project",
+    "CUSTOMER_NOT_ENABLED": "the account is closed or not set up yet",
+    "CUSTOMER_NOT_FOUND": "no such account: correct the account in audience.yaml",
+    "INVALID_LOGIN_CUSTOMER_ID_SERVING_CUSTOMER_ID_COMBINATION": "set login_account to the manager that "
+    "holds the account",
+    "MISSING_TOS": "accept the terms of the Google Ads API in the account",
+    "NOT_ADS_USER": "the user of the token has no Google Ads account: give it access",
+    "PROJECT_DISABLED": "the Cloud project is disabled: enable it again",
+    "UNSUPPORTED_VERSION": "this version of the Google Ads API is retired: install a newer release",
+    "USER_PERMISSION_DENIED": "give the user of the token access to the account, or set login_account",
     "PERMISSION_DENIED": "the token has no access to this account, or the project lacks the API",
     "TERMS_AND_CONDITIONS_NOT_SIGNED": "accept the Customer Match terms in the account",
     "NOT_ALLOWLISTED": "ask Google for access",
@@ -61,6 +84,9 @@ def judge(
         return by_status(_PLATFORM, response)
     status = str(error.get("status") or response.status_code)
     details = dicts(error.get("details"))
+    ads = [one for detail in details for one in dicts(detail.get("errors"))]
+    if ads:
+        return _judge_ads(ads, status, _trace(details), safe)
     trace = _trace(details)
     violations = [
         one for detail in details for one in detail.get("fieldViolations") or () if isinstance(one, dict)
@@ -83,6 +109,29 @@ def judge(
     if members or (reason in _ABOUT_MEMBERS and not violations):
         return MembersRefusedError(_PLATFORM, text, positions=members, code=label, trace_id=trace)
     remedy = _REMEDIES.get(reason) or _REMEDIES.get(status)
+    return TerminalPlatformError(
+        _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
+    )
+
+
+def _judge_ads(
+    errors: list[dict[str, Any]], status: str, trace: str, safe: Callable[[object], str]
+) -> PlatformError:
+    """The error that a GoogleAdsFailure stands for: the first of its errors tells."""
+    name = next((str(name) for name in mapping(errors[0].get("errorCode")).values()), "unknown error")
+    label = f"{status}/{name}"
+    text = f"{label}: {safe(errors[0].get('message') or 'no message')}"
+    if name in _ADS_TOKEN:
+        return CredentialError(
+            _PLATFORM, f"{text} (the access token was refused)", code=label, trace_id=trace
+        )
+    if name in _ADS_RETRY:
+        delays = [mapping(mapping(one.get("details")).get("quotaErrorDetails")) for one in errors]
+        waits = [float(found[1]) for one in delays if (found := _DELAY.fullmatch(str(one.get("retryDelay"))))]
+        return TransientPlatformError(
+            _PLATFORM, text, code=label, trace_id=trace, retry_after=max(waits, default=None)
+        )
+    remedy = _REMEDIES.get(name)
     return TerminalPlatformError(
         _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
     )

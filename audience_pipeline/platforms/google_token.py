@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 
 import requests
@@ -42,6 +43,7 @@ class GoogleToken:
         hidden = (client_secret or "", refresh_token or "")
         self._http = transport(Anonymous(hidden), _judge)
         self._clock = clock
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return "GoogleToken()"
@@ -52,19 +54,22 @@ class GoogleToken:
         Raises:
             PlatformError: there is no token, or none could be fetched.
         """
-        if self._refused:
-            raise CredentialError(Platform.GOOGLE, self._refused)
-        expired = self._ends_at is not None and self._clock() >= self._ends_at - _MARGIN
-        if self._can_refresh and (expired or not self._token):
-            self._fetch()
-        return StaticToken(Platform.GOOGLE, self._token).headers()
+        with self._lock:
+            if self._refused:
+                raise CredentialError(Platform.GOOGLE, self._refused)
+            expired = self._ends_at is not None and self._clock() >= self._ends_at - _MARGIN
+            if self._can_refresh and (expired or not self._token):
+                self._fetch()
+            return StaticToken(Platform.GOOGLE, self._token).headers()
 
-    def renew(self) -> bool:
-        """Forget a refused token; True when another can be fetched."""
-        if not self._can_refresh or self._refused:
-            return False
-        self._token = ""
-        return True
+    def renew(self, refused: Mapping[str, str]) -> bool:
+        """Forget a refused token unless there is a newer one already; True when another can be had."""
+        with self._lock:
+            if not self._can_refresh or self._refused:
+                return False
+            if self._token and refused == StaticToken(Platform.GOOGLE, self._token).headers():
+                self._token = ""
+            return True
 
     def secrets(self) -> tuple[str, ...]:
         """The token and what it is fetched with."""

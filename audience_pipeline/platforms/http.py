@@ -1,31 +1,40 @@
 """HTTP for the platform clients: one session, one place that retries, no secret in any message.
 
 A client says how an answer of its platform is to be judged (``classify``); the rest is the same for all.
+Bodies travel uncompressed: none of the platforms documents that it takes compressed ones. Answers may be
+compressed.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from datetime import UTC, datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, TypedDict, TypeVar
 
 import requests
+from requests.adapters import HTTPAdapter
 
+from audience_pipeline.platforms.answers import said
 from audience_pipeline.platforms.contract import (
+    CAPABILITIES,
     CredentialError,
     Platform,
     PlatformError,
+    QuotaError,
     TerminalPlatformError,
     TransientPlatformError,
 )
 from audience_pipeline.platforms.credentials import Credentials, HeaderAuth
+from audience_pipeline.platforms.pace import Pace
+from audience_pipeline.platforms.safety import checked_url, is_loopback, safe_text
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +43,15 @@ Json = dict[str, Any]
 Classify = Callable[[requests.Response, Json | None], PlatformError | None]
 """The error that an answer stands for, or None when it is a success. The JSON is None when there is none."""
 
-_PERSONAL = re.compile(r"[0-9a-fA-F]{32,}|[^\s@\"']+@[^\s@\"']+|\+[0-9][0-9 ().-]{6,}")
+LARGEST_ANSWER = 64 * 1024 * 1024
+_CHUNK = 64 * 1024
+_CONNECTIONS = 16
+_TRANSIENT = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ContentDecodingError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +60,32 @@ class Patience:
 
     attempts: int = 5
     first_wait: float = 1.0
-    """Seconds; doubled with each attempt, with jitter."""
+    """Seconds at most before the second attempt; doubled with each, and drawn anew between 0 and that."""
     longest_backoff: float = 60.0
     longest_wait: float = 120.0
     """A platform that asks for more seconds than this is left alone: the next run goes on."""
     connect_timeout: float = 10.0
     read_timeout: float = 120.0
+    """Seconds without a byte."""
+    longest_answer: float = 300.0
+    """Seconds for a whole answer."""
+
+
+class Means(TypedDict, total=False):
+    """What every client takes besides its account: how long to insist, how fast, time and chance.
+
+    Clients whose platform counts their requests together share one ``pace``. ``chance`` draws from [0, 1).
+    """
+
+    patience: Patience
+    pace: Pace
+    sleep: Callable[[float], None]
+    clock: Callable[[], float]
+    chance: Callable[[], float]
 
 
 class Transport:
-    """Sends requests to one platform: authenticated, paced, retried, judged."""
+    """Sends requests to one host: authenticated, paced, retried, judged. Threads may share it."""
 
     def __init__(
         self,
@@ -62,27 +95,33 @@ class Transport:
         classify: Classify,
         *,
         patience: Patience = Patience(),
-        spacing: float = 0.0,
+        pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """``spacing`` is the least number of seconds between two requests; ``chance`` draws from [0, 1).
+        """Arguments of :class:`Means`; without a ``pace`` the rates of the platform's capabilities hold.
 
         Raises:
             TerminalPlatformError: the base URL is not TLS and not loopback.
         """
         self._platform = platform
-        self._base_url = _checked_url(platform, base_url)
+        self._base_url = checked_url(platform, base_url)
         self._credentials = credentials
         self._classify = classify
         self._patience = patience
-        self._spacing = spacing
         self._sleep = sleep
         self._clock = clock
         self._chance = chance
+        own_time = time.monotonic if clock is time.time else clock
+        self.pace = Pace(CAPABILITIES[platform].rates, own_time) if pace is None else pace
         self._session = requests.Session()
-        self._next_at = 0.0
+        self._session.mount("https://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=_CONNECTIONS))
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        # What stays on this machine takes no way through a proxy.
+        self._session.trust_env = not is_loopback(self._base_url)
+        self._stopped: tuple[PlatformError, float] | None = None
 
     def __repr__(self) -> str:
         return f"Transport({self._platform.value}, {self._base_url})"
@@ -93,32 +132,48 @@ class Transport:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | bytes | None = None,
         form: Mapping[str, str] | None = None,
         files: Mapping[str, tuple[str, bytes, str]] | None = None,
         headers: Mapping[str, str] | None = None,
+        costs: Mapping[str, float] | None = None,
         retry: bool = True,
     ) -> Json:
-        """The JSON object that is answered; ``body`` is sent as JSON, ``form`` and ``files`` as a form.
+        """The JSON object that is answered.
+
+        Args:
+            method: of HTTP.
+            path: below the base URL.
+            params: the query.
+            body: sent as JSON; bytes are JSON already.
+            form: sent as a form, together with ``files``.
+            files: field to file name, content and type.
+            headers: besides those of the credentials.
+            costs: what the request costs of the rates of the pace.
+            retry: False where a repeated request may do its work twice.
 
         Raises:
             PlatformError: classified; transient ones only after ``patience`` has run out.
         """
-        data = (
-            json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() if body is not None else form
-        )
+        data = _encoded(body) if body is not None else form
         kind = {"Content-Type": "application/json"} if body is not None else {}
+        proof: Mapping[str, str] = {}
         renewed = False
         attempt = 1
         while True:
+            self._refuse_if_stopped()
             try:
-                return self._once(method, path, params, data, files, {**kind, **(headers or {})})
-            except CredentialError:
-                if renewed or not self._credentials.renew():
+                proof = self._credentials.headers()
+                return self._once(
+                    method, path, params, data, files, {**kind, **(headers or {})}, proof, costs or {}
+                )
+            except CredentialError as error:
+                if renewed or not self._credentials.renew(proof):
+                    self._stopped = (error, math.inf)
                     raise
                 renewed = True
             except TransientPlatformError as error:
-                if not retry:
+                if not retry or error.stops:
                     raise
                 self._pause(error, attempt)
                 attempt += 1
@@ -140,10 +195,6 @@ class Transport:
             if found is not None:
                 return found
 
-    def slow_down(self, seconds: float) -> None:
-        """Let at least so many seconds pass before the next request."""
-        self._next_at = max(self._next_at, self._clock() + seconds)
-
     def safe(self, text: object) -> str:
         """A text of the platform, shortened, without secrets and without what looks like an identifier."""
         return safe_text(text, self._credentials.secrets())
@@ -156,62 +207,99 @@ class Transport:
         data: bytes | Mapping[str, str] | None,
         files: Mapping[str, tuple[str, bytes, str]] | None,
         headers: Mapping[str, str],
+        proof: Mapping[str, str],
+        costs: Mapping[str, float],
     ) -> Json:
-        auth = HeaderAuth(self._credentials.headers())
-        wait = self._next_at - self._clock()
+        wait = self.pace.wait(costs)
         if wait > 0:
             self._sleep(wait)
-        self._next_at = self._clock() + self._spacing
         timeout = (self._patience.connect_timeout, self._patience.read_timeout)
         try:
             # Redirects would carry the token to wherever they point.
-            response = self._session.request(
+            with self._session.request(
                 method, f"{self._base_url}{path}", params=params, data=data, files=files, headers=headers,
-                auth=auth, timeout=timeout, allow_redirects=False,
-            )  # fmt: skip
+                auth=HeaderAuth(proof), timeout=timeout, allow_redirects=False, stream=True,
+            ) as response:  # fmt: skip
+                content = self._content(response, f"{method} {path}")
         except requests.exceptions.SSLError:
             raise self._terminal(
                 "the certificate of the host could not be verified: check base URL, proxy and certificates"
             ) from None
-        except (
-            requests.ConnectionError,
-            requests.Timeout,
-            requests.exceptions.ChunkedEncodingError,
-        ) as error:
+        except _TRANSIENT as error:
             raise TransientPlatformError(
                 self._platform, f"no complete answer to {method} {path} ({type(error).__name__})"
             ) from None
         except requests.RequestException as error:
             raise self._terminal(f"{method} {path} could not be sent ({type(error).__name__})") from None
-        return self._judged(response, method, path)
+        return self._judged(response, content, f"{method} {path}")
 
-    def _judged(self, response: requests.Response, method: str, path: str) -> Json:
+    def _content(self, response: requests.Response, asked: str) -> bytes:
+        """The whole answer, unless it is larger or slower than any that makes sense."""
+        ends_at = self._clock() + self._patience.longest_answer
+        content = bytearray()
+        for chunk in response.iter_content(_CHUNK):
+            content += chunk
+            if len(content) > LARGEST_ANSWER:
+                raise self._terminal(f"the answer to {asked} is larger than {LARGEST_ANSWER:,} bytes")
+            if self._clock() > ends_at:
+                raise TransientPlatformError(self._platform, f"the answer to {asked} takes too long")
+        return bytes(content)
+
+    def _judged(self, response: requests.Response, content: bytes, asked: str) -> Json:
         if 300 <= response.status_code < 400:
-            raise self._terminal(f"{method} {path} was answered by a redirect: check the base URL")
+            raise self._terminal(f"{asked} was answered by a redirect: check the base URL")
         try:
-            answer = response.json()
-        except ValueError:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
             answer = None
         answer = answer if isinstance(answer, dict) else None
         error = self._classify(response, answer)
         if error is not None:
+            if error.stops and not isinstance(error, CredentialError):
+                self._stopped = (error, math.inf)
             raise error
         if answer is None:
-            raise TransientPlatformError(self._platform, f"the answer to {method} {path} is no JSON object")
+            raise TransientPlatformError(self._platform, f"the answer to {asked} is no JSON object")
         return answer
 
     def _pause(self, error: TransientPlatformError, attempt: int) -> None:
         """Sleep before another attempt, or raise the error when there is none."""
-        patience = self._patience
-        backoff = min(patience.first_wait * 2 ** (attempt - 1), patience.longest_backoff)
-        wait = backoff * (0.5 + self._chance() / 2)
-        if error.retry_after is not None:
-            # A little after the given time, so that not everybody comes back at the same moment.
-            wait = error.retry_after + min(1.0, 0.1 * error.retry_after) * self._chance()
-        if attempt >= patience.attempts or (error.retry_after or 0.0) > patience.longest_wait:
+        patience, asked = self._patience, error.retry_after
+        if asked is not None and asked > patience.longest_wait:
+            raise self._closed(error, asked)
+        if attempt >= patience.attempts or error.stops:
             raise error
+        if asked is None:
+            wait = self._chance() * min(patience.first_wait * 2 ** (attempt - 1), patience.longest_backoff)
+        else:
+            # A little after the given time, so that not everybody comes back at the same moment.
+            wait = asked + min(1.0, 0.1 * asked) * self._chance()
+            self.pace.hold(wait)
         log.warning("%s; attempt %d of %d failed, next in %.1f s", error, attempt, patience.attempts, wait)
         self._sleep(wait)
+
+    def _closed(self, error: TransientPlatformError, seconds: float) -> QuotaError:
+        """The end of this run for the account: nothing more is sent before the platform lets it."""
+        until = self._clock() + seconds
+        told = datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        closed = QuotaError(
+            self._platform,
+            f"{said(error)}; nothing more can be sent before {told}: the next run after that goes on",
+            code=error.code,
+            trace_id=error.trace_id,
+            retry_after=seconds,
+        )
+        self._stopped = (closed, until)
+        return closed
+
+    def _refuse_if_stopped(self) -> None:
+        """Raise what has stopped this client before, without asking the platform again."""
+        if self._stopped is None:
+            return
+        error, until = self._stopped
+        if self._clock() < until:
+            raise error.with_traceback(None)
+        self._stopped = None
 
     def _terminal(self, message: str) -> TerminalPlatformError:
         return TerminalPlatformError(self._platform, message)
@@ -230,35 +318,15 @@ def by_status(platform: Platform, response: requests.Response) -> PlatformError 
     return TerminalPlatformError(platform, f"{message}: check base URL and permissions", code=str(status))
 
 
-def safe_text(text: object, secrets: tuple[str, ...] = ()) -> str:
-    """At most 300 characters of a text, without secrets, hashes, e-mail addresses and phone numbers."""
-    plain = " ".join(str(text).split())
-    for secret in secrets:
-        plain = plain.replace(secret, "***") if secret else plain
-    return _PERSONAL.sub("***", plain)[:300]
+def encoded(content: object) -> bytes:
+    """Compact JSON."""
+    return json.dumps(content, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _encoded(body: Mapping[str, Any] | bytes) -> bytes:
+    return body if isinstance(body, bytes) else encoded(body)
 
 
 def _retry_after(response: requests.Response) -> float | None:
     given = response.headers.get("Retry-After", "")
     return float(given) if re.fullmatch(r"[0-9]{1,6}", given) else None
-
-
-def _checked_url(platform: Platform, base_url: str) -> str:
-    parts = urlsplit(base_url)
-    if parts.username or parts.password or parts.query:
-        raise TerminalPlatformError(platform, "the base URL must hold no credentials and no query")
-    if parts.hostname and (
-        parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(parts.hostname))
-    ):
-        return base_url.rstrip("/")
-    raise TerminalPlatformError(
-        platform,
-        f"base URL {base_url!r} is not TLS: use https, or http to a loopback address for the sandbox",
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

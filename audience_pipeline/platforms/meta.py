@@ -6,16 +6,14 @@ import hashlib
 import hmac
 import json
 import logging
-import random
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import requests
 
-from audience_pipeline.identifiers import hashed
 from audience_pipeline.platforms.answers import count, dicts, mapping, oldest
+from audience_pipeline.platforms.capabilities import META_DEVELOPMENT_SCORE
 from audience_pipeline.platforms.contract import (
     META,
     Action,
@@ -32,20 +30,21 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Patience, Transport
-from audience_pipeline.platforms.members import check_members, check_name
+from audience_pipeline.platforms.http import Json, Means, Transport
+from audience_pipeline.platforms.members import check_name, checked
 from audience_pipeline.platforms.meta_answers import INVALID, audience, audience_id, is_customer_file, refused
 from audience_pipeline.platforms.meta_check import findings
-from audience_pipeline.platforms.meta_errors import is_gone, judge, pause_for
+from audience_pipeline.platforms.meta_errors import DEVELOPMENT_TIER, is_gone, judge, pause_for, tier_of
+from audience_pipeline.platforms.rows import META_SCHEMA, meta_rows
 
 log = logging.getLogger(__name__)
 
-SCHEMA = ("EMAIL", "PHONE", "FN", "LN", "ZIP", "COUNTRY")
-"""In the order of ``META.identifiers``."""
 FIELDS = (
     "id,name,subtype,operation_status,delivery_status,"
     "approximate_count_lower_bound,approximate_count_upper_bound"
 )
+_READ: Mapping[str, float] = {"score": 1}
+_WRITE: Mapping[str, float] = {"score": 3, "mutations": 1}
 _PAGE = "100"
 _SMALL_PAGE = "20"
 """Larger pages are known to time out in some accounts."""
@@ -62,12 +61,12 @@ class MetaClient:
         account: str,
         app_secret: str | None = None,
         api_version: str = "v26.0",
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        **means: Unpack[Means],
     ) -> None:
-        """``account`` with or without ``act_``; with ``app_secret`` every request carries its proof."""
+        """``account`` with or without ``act_``; with ``app_secret`` every request carries its proof.
+
+        ``means`` as of :class:`Means`.
+        """
         self._account = account.removeprefix("act_")
         self._version = api_version
         self._proof = _proof(access_token, app_secret)
@@ -76,10 +75,7 @@ class MetaClient:
             base_url,
             StaticToken(Platform.META, access_token),
             self._judge,
-            patience=patience,
-            sleep=sleep,
-            clock=clock,
-            chance=chance,
+            **means,
         )
         self._sessions: dict[int, dict[int, tuple[int, int]]] = {}
         self._served = api_version
@@ -139,8 +135,7 @@ class MetaClient:
         Meta counts by session, so that the figures of one batch are what its answer adds to those of the
         answer before. Additions stay ``PROCESSING`` until :meth:`settle` finds how many were matched.
         """
-        check_members(META, members)
-        rows = [_row(member.identifiers) for member in members]
+        rows = meta_rows(checked(META, members))
         body = {
             "session": {
                 "session_id": session.session_id,
@@ -148,7 +143,7 @@ class MetaClient:
                 "last_batch_flag": session.last,
                 "estimated_num_total": session.estimated_total,
             },
-            "payload": {"schema": SCHEMA, "data": rows},
+            "payload": {"schema": META_SCHEMA, "data": rows},
         }
         answer = self._call("POST" if action == "add" else "DELETE", f"/{remote_id}/users", body=body)
         receipt = Receipt(
@@ -163,9 +158,8 @@ class MetaClient:
 
     def remove_everywhere(self, members: Sequence[Member]) -> Receipt:
         """Take people out of all customer-file audiences of the account, those of others too."""
-        check_members(META, members)
-        rows = [_row(member.identifiers) for member in members]
-        body = {"payload": {"schema": SCHEMA, "data": rows}}
+        rows = meta_rows(checked(META, members))
+        body = {"payload": {"schema": META_SCHEMA, "data": rows}}
         answer = self._call("DELETE", f"/act_{self._account}/usersofanyaudience", body=body)
         # The form of this answer is not published: what it leaves out stays open.
         invalid = count(answer.get("num_invalid_entries"))
@@ -247,6 +241,7 @@ class MetaClient:
             f"/{self._version}{path}",
             params={**(params or {}), **self._proof},
             body=body,
+            costs=_READ if method == "GET" else _WRITE,
             retry=retry,
         )
 
@@ -296,7 +291,9 @@ class MetaClient:
     def _judge(self, response: requests.Response, answer: Json | None) -> PlatformError | None:
         error = judge(response, answer, self._http.safe, self._version)
         if not isinstance(error, TransientPlatformError):
-            self._http.slow_down(pause_for(response))
+            self._http.pace.slow_down(pause_for(response))
+        if tier_of(response) == DEVELOPMENT_TIER:
+            self._http.pace.change(META_DEVELOPMENT_SCORE)
         served = response.headers.get("facebook-api-version", self._version)
         if served not in (self._version, self._served):
             log.warning(
@@ -310,13 +307,3 @@ def _proof(token: str, app_secret: str | None) -> dict[str, str]:
     if not app_secret:
         return {}
     return {"appsecret_proof": hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()}
-
-
-def _row(identifiers: Mapping[str, str]) -> list[str]:
-    """The cells of ``SCHEMA``: country and postal code are hashed here, for Meta alone wants them so."""
-    country, postal_code = identifiers.get("country", ""), identifiers.get("postal_code", "")
-    own = {
-        "postal_code": hashed("meta", "zip", postal_code, country or None),
-        "country": hashed("meta", "country", country),
-    }
-    return [(own[name] if name in own else identifiers.get(name)) or "" for name in META.identifiers]

@@ -62,6 +62,7 @@ _REMEDIES = {
     2654: "the audience was not created: the account may not write audiences, or the same one exists",
     2656: "lookalikes were built from it: delete them first",
 }
+DEVELOPMENT_TIER = "development_access"
 _SECONDS = 60.0
 _ROW = re.compile(r"\bdata\]?\[(\d+)\]")
 _BUSY = 75.0
@@ -98,7 +99,7 @@ def judge(
         )
     running = (code, subcode) == _REPLACE_RUNNING
     if code in _TRANSIENT or running or error.get("is_transient") is True or response.status_code >= 500:
-        wait = 300.0 if running else 2.0 if (code, subcode) == _TOO_FAST else _wait(response, code)
+        wait = 60.0 if running else 2.0 if (code, subcode) == _TOO_FAST else _wait(response, code)
         return TransientPlatformError(_PLATFORM, text, code=label, trace_id=trace, retry_after=wait)
     if code == 100 and "data" in _blamed(error):
         rows = {int(row): f"error {label}" for row in _ROW.findall(str(error.get("message") or ""))}
@@ -135,6 +136,14 @@ def pause_for(response: requests.Response) -> float:
     return max((10.0 * (share - _BUSY) / (100.0 - _BUSY) for share in _shares(response)), default=0.0)
 
 
+def tier_of(response: requests.Response) -> str:
+    """The access tier that the usage headers name; empty when none does."""
+    usages = (*_business_usage(response), _header(response, "X-Ad-Account-Usage"))
+    return next(
+        (str(usage["ads_api_access_tier"]) for usage in usages if usage.get("ads_api_access_tier")), ""
+    )
+
+
 def _remedy(code: int, subcode: int) -> str:
     known = _REMEDIES_OF_SUBCODES.get(subcode) or _REMEDIES.get(code)
     if known:
@@ -154,8 +163,7 @@ def _wait(response: requests.Response, code: int) -> float | None:
     longest = max(asked, default=0.0)
     if longest:
         return longest
-    tiers = {str(entry.get("ads_api_access_tier")) for entry in (*entries, account)}
-    return 300.0 if code == 17 and "development_access" in tiers else _TRANSIENT.get(code)
+    return 300.0 if code == 17 and tier_of(response) == DEVELOPMENT_TIER else _TRANSIENT.get(code)
 
 
 def _shares(response: requests.Response) -> Iterator[float]:

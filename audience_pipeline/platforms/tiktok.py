@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack
 
 import requests
 
@@ -29,21 +29,22 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Patience, Transport
-from audience_pipeline.platforms.members import check_members, check_name
+from audience_pipeline.platforms.http import Json, Means, Transport
+from audience_pipeline.platforms.members import check_name, checked
 from audience_pipeline.platforms.tiktok_answers import (
     audience,
     data_of,
     is_customer_file,
-    partial_failure,
+    judged,
     request_id,
 )
 from audience_pipeline.platforms.tiktok_check import findings
+from audience_pipeline.platforms.tiktok_details import Entry, SettlingDetails
 from audience_pipeline.platforms.tiktok_errors import OBJECT_MISSING, judge
-from audience_pipeline.platforms.tiktok_files import MULTIPLE, SINGLE, content_of
+from audience_pipeline.platforms.tiktok_files import MULTIPLE, SINGLE, content_of, left_out
 
 ROOT = "/open_api/v1.3"
-_SPACING = 0.2
+_COSTS: Mapping[str, float] = {"calls": 1}
 _PAGE_SIZE = 100
 
 
@@ -56,25 +57,19 @@ class TikTokClient:
         base_url: str = "https://business-api.tiktok.com",
         access_token: str,
         account: str,
-        patience: Patience = Patience(),  # noqa: B008 (frozen)
-        sleep: Callable[[float], None] = time.sleep,
-        clock: Callable[[], float] = time.time,
-        chance: Callable[[], float] = random.random,
+        **means: Unpack[Means],
     ) -> None:
-        """``account`` is the advertiser id."""
+        """``account`` is the advertiser id; ``means`` as of :class:`Means`."""
         self._account = account
         self._http = Transport(
             Platform.TIKTOK,
             base_url,
             StaticToken(Platform.TIKTOK, access_token, header="Access-Token", scheme=""),
             self._judge,
-            patience=patience,
-            spacing=_SPACING,
-            sleep=sleep,
-            clock=clock,
-            chance=chance,
+            **means,
         )
         self._types: dict[str, str] = {}
+        self._details = SettlingDetails(self._entries, means.get("clock", time.time))
 
     def __repr__(self) -> str:
         return f"TikTokClient(account={self._account})"
@@ -107,8 +102,7 @@ class TikTokClient:
     def create_with(self, name: str, members: Sequence[Member]) -> Receipt:
         """Upload the first people and create an audience of them."""
         check_name(TIKTOK, name)
-        check_members(TIKTOK, members)
-        path = self._upload(members, MULTIPLE)
+        path = self._upload(content_of(checked(TIKTOK, members), MULTIPLE), MULTIPLE)
         body = {
             "custom_audience_name": name,
             "file_paths": [path],
@@ -129,6 +123,7 @@ class TikTokClient:
 
         remote_id, trace = self._http.create_once(post, adopt)
         self._types[remote_id] = MULTIPLE
+        self._details.changed(remote_id)
         return Receipt(
             request_id=trace,
             state=ReceiptState.PROCESSING,
@@ -148,34 +143,28 @@ class TikTokClient:
         An audience that was made elsewhere may take only one kind of identifier: people without it are
         counted as rejected.
         """
-        check_members(TIKTOK, members)
-        kind = self._calculate_type(remote_id)
-        column = SINGLE.get(kind)
-        sent = [member for member in members if column is None or member.identifiers.get(column)]
-        left_out = len(members) - len(sent)
-        reason = f"the audience takes {kind} only"
+        columns, kind = checked(TIKTOK, members), self._calculate_type(remote_id)
+        refused = left_out(columns, kind)
         receipt = Receipt(
             request_id="",
             state=ReceiptState.PROCESSING,
             received=len(members),
-            rejected=left_out or None,
-            reasons={reason: left_out} if left_out else {},
+            rejected=len(refused) or None,
+            reasons=Counter(refused.values()),
             remote_id=remote_id,
-            refused={
-                position: reason
-                for position, member in enumerate(members)
-                if column is not None and not member.identifiers.get(column)
-            },
+            refused=refused,
         )
-        if not sent:
+        content = content_of(columns, kind)
+        if not content:
             return replace(receipt, state=ReceiptState.SETTLED, accepted=0)
         body = {
             "custom_audience_id": remote_id,
-            "file_paths": [self._upload(sent, kind)],
+            "file_paths": [self._upload(content, kind)],
             # Never left out: the default would replace everybody.
             "action": "APPEND" if action == "add" else "REMOVE",
         }
         answer = self._call("POST", "/dmp/custom_audience/update/", body=body)
+        self._details.changed(remote_id)
         return replace(receipt, request_id=request_id(answer))
 
     def remove_everywhere(self, members: Sequence[Member]) -> Receipt:
@@ -198,37 +187,10 @@ class TikTokClient:
         """
         if receipt.state is not ReceiptState.PROCESSING:
             return receipt
-        entry = self._entry(receipt.remote_id)
-        if entry is None:
-            return replace(
-                receipt,
-                state=ReceiptState.FAILED,
-                accepted=0,
-                rejected=receipt.received,
-                message="the audience is gone: it will be created again",
-            )
-        details = mapping(entry.get("audience_details"))
-        failure = str(details.get("error_msg") or "")
-        if failure:
-            return replace(
-                receipt,
-                state=ReceiptState.FAILED,
-                accepted=0,
-                rejected=receipt.received,
-                message=f"TikTok could not process the file: {self._http.safe(failure)}",
-            )
-        remark = self._http.safe(details.get("msg") or "")
-        if not details.get("is_valid") and not remark:
-            return receipt
-        partly = partial_failure(entry)
-        rejected = receipt.rejected or 0
-        return replace(
-            receipt,
-            state=ReceiptState.SETTLED,
-            accepted=None if partly else receipt.received - rejected,
-            rejected=None if partly else rejected,
-            message=partly or remark,
-        )
+        settled = judged(receipt, self._details.of(receipt.remote_id))
+        if settled.state is not ReceiptState.PROCESSING:
+            self._details.settled(receipt.remote_id)
+        return settled
 
     def read(self, remote_id: str) -> RemoteAudience | None:
         """Status and matched users; None when the audience is gone."""
@@ -253,18 +215,18 @@ class TikTokClient:
             params = {
                 name: value if isinstance(value, str) else json.dumps(value) for name, value in own.items()
             }
-            return self._http.call(method, f"{ROOT}{path}", params=params, retry=retry)
-        return self._http.call(method, f"{ROOT}{path}", body=own, retry=retry)
+            return self._http.call(method, f"{ROOT}{path}", params=params, costs=_COSTS, retry=retry)
+        return self._http.call(method, f"{ROOT}{path}", body=own, costs=_COSTS, retry=retry)
 
-    def _upload(self, members: Sequence[Member], kind: str) -> str:
+    def _upload(self, content: bytes, kind: str) -> str:
         """Upload a file of people and return its path, which only this advertiser can use."""
-        content = content_of(members, kind)
         signature = hashlib.md5(content, usedforsecurity=False).hexdigest()
         answer = self._http.call(
             "POST",
             f"{ROOT}/dmp/custom_audience/file/upload/",
             form={"advertiser_id": self._account, "file_signature": signature, "calculate_type": kind},
             files={"file": (f"{signature}.csv", content, "text/csv")},
+            costs=_COSTS,
         )
         path = data_of(answer).get("file_path")
         if not path:
@@ -275,35 +237,40 @@ class TikTokClient:
         """The identifiers that an audience takes: those of its first file, for ever."""
         if remote_id not in self._types:
             entry = self._entry(remote_id) or {}
-            kind = str(mapping(entry.get("audience_details")).get("calculate_type") or MULTIPLE)
-            if kind != MULTIPLE and kind not in SINGLE:
-                raise TerminalPlatformError(
-                    Platform.TIKTOK,
-                    f"audience {remote_id} takes {kind}, which we do not send: rename it there",
-                )
-            self._types[remote_id] = kind
-        return self._types[remote_id]
-
-    def _entry(self, remote_id: str) -> dict[str, Any] | None:
-        try:
-            answer = self._call(
-                "GET",
-                "/dmp/custom_audience/get/",
-                body={"custom_audience_ids": [remote_id], "history_size": "10"},
+            details = mapping(entry.get("audience_details"))
+            self._types[remote_id] = str(details.get("calculate_type") or MULTIPLE)
+        kind = self._types[remote_id]
+        if kind != MULTIPLE and kind not in SINGLE:
+            raise TerminalPlatformError(
+                Platform.TIKTOK, f"audience {remote_id} takes {kind}, which we do not send: rename it there"
             )
+        return kind
+
+    def _entry(self, remote_id: str) -> Entry | None:
+        return self._entries([remote_id]).get(remote_id)
+
+    def _entries(self, remote_ids: Sequence[str]) -> dict[str, Entry]:
+        """Details and history of up to a hundred audiences by id, without those that are gone."""
+        body = {"custom_audience_ids": list(remote_ids), "history_size": "10"}
+        try:
+            answer = self._call("GET", "/dmp/custom_audience/get/", body=body)
         except TerminalPlatformError as error:
-            if error.code == OBJECT_MISSING:
-                return None
-            raise
+            if error.code != OBJECT_MISSING:
+                raise
+            # Not published: an id that is gone may fail the others that were asked along.
+            return self._entries(remote_ids[:1]) if len(remote_ids) > 1 else {}
         entries = dicts(data_of(answer).get("list"))
-        ids = (str(mapping(entry.get("audience_details")).get("audience_id")) for entry in entries)
-        return next((entry for entry, found in zip(entries, ids, strict=True) if found == remote_id), None)
+        return {str(mapping(entry.get("audience_details")).get("audience_id")): entry for entry in entries}
 
     def _list(self) -> Iterator[dict[str, Any]]:
         page = 1
         while True:
             data = self._page(page, _PAGE_SIZE)
-            yield from dicts(data.get("list"))
+            for node in dicts(data.get("list")):
+                self._types.setdefault(
+                    str(node.get("audience_id")), str(node.get("calculate_type") or MULTIPLE)
+                )
+                yield node
             if page >= (count(mapping(data.get("page_info")).get("total_page")) or 0):
                 return
             page += 1

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from audience_pipeline.platforms.contract import TIKTOK, Member
+from audience_pipeline.platforms.contract import TIKTOK
+from audience_pipeline.platforms.members import Columns
 
 MULTIPLE = "MULTIPLE_TYPES"
 SINGLE = {"EMAIL_SHA256": "tiktok_email", "PHONE_SHA256": "meta_phone"}
@@ -12,12 +11,21 @@ SINGLE = {"EMAIL_SHA256": "tiktok_email", "PHONE_SHA256": "meta_phone"}
 _HEADER = "Email_SHA256,Phone_SHA256"
 
 
-def content_of(members: Sequence[Member], kind: str) -> bytes:
-    """One line per person: both identifiers below a header, or the only one that the audience takes."""
-    column = SINGLE.get(kind)
-    if column is not None:
-        lines = [member.identifiers[column] for member in members]
+def content_of(columns: Columns, kind: str) -> bytes:
+    """One line per person: both identifiers below a header, or the only one that the audience takes.
+
+    Empty when nobody has that one.
+    """
+    if kind in SINGLE:
+        lines = [value for value in columns[SINGLE[kind]] if value]
     else:
-        pairs = ((member.identifiers.get(name) or "" for name in TIKTOK.identifiers) for member in members)
-        lines = [_HEADER, *(",".join(pair) for pair in pairs)]
+        lines = [_HEADER, *map(",".join, zip(*(columns[name] for name in TIKTOK.identifiers), strict=True))]
     return "".join(f"{line}\n" for line in lines).encode()
+
+
+def left_out(columns: Columns, kind: str) -> dict[int, str]:
+    """Positions of people without the only identifier that an audience takes, with the reason."""
+    if kind not in SINGLE:
+        return {}
+    reason = f"the audience takes {kind} only"
+    return {position: reason for position, value in enumerate(columns[SINGLE[kind]]) if not value}

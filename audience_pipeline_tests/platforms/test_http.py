@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import pytest
 import requests
@@ -16,7 +17,9 @@ from audience_pipeline.platforms.contract import (
     TransientPlatformError,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Patience, Transport, by_status, safe_text
+from audience_pipeline.platforms.http import Json, Patience, Transport, by_status
+from audience_pipeline.platforms.pace import Pace
+from audience_pipeline.platforms.safety import safe_text
 
 URL = "https://platform.example"
 SECRET = "s3cret-token"
@@ -41,17 +44,19 @@ def clock() -> Clock:
     return Clock()
 
 
-def transport(clock: Clock, *, url: str = URL, token: str = SECRET, spacing: float = 0.0) -> Transport:
+def transport(
+    clock: Clock, *, url: str = URL, token: str = SECRET, pace: Pace | None = None, **patience: float
+) -> Transport:
     return Transport(
         Platform.META,
         url,
         StaticToken(Platform.META, token),
         judge,
-        patience=Patience(attempts=4, longest_wait=100.0),
-        spacing=spacing,
+        patience=replace(Patience(attempts=4, longest_wait=100.0), **patience),
+        pace=pace,
         sleep=clock.sleep,
         clock=lambda: clock.now,
-        chance=lambda: 0.0,
+        chance=lambda: 1.0,
     )
 
 
@@ -75,7 +80,7 @@ def test_transient_failures_back_off_exponentially_until_one_succeeds(clock: Clo
     responses.get(f"{URL}/things", json={"ok": 1})
 
     assert transport(clock).call("GET", "/things") == {"ok": 1}
-    assert clock.slept == [0.5, 1.0, 2.0]
+    assert clock.slept == [1.0, 2.0, 4.0]
 
 
 @responses.activate
@@ -96,7 +101,7 @@ def test_a_given_wait_is_honoured(clock: Clock) -> None:
 
     transport(clock).call("GET", "/things")
 
-    assert clock.slept == [17.0]
+    assert clock.slept == [18.0]
 
 
 @responses.activate
@@ -136,17 +141,6 @@ def test_a_certificate_that_does_not_verify_is_permanent(clock: Clock) -> None:
 
     with pytest.raises(TerminalPlatformError, match="certificate"):
         transport(clock).call("GET", "/things")
-
-
-@responses.activate
-def test_requests_are_spaced(clock: Clock) -> None:
-    responses.get(f"{URL}/things", json={})
-    sender = transport(clock, spacing=0.25)
-
-    for _ in range(3):
-        sender.call("GET", "/things")
-
-    assert clock.slept == [0.25, 0.25]
 
 
 @pytest.mark.parametrize(
@@ -224,4 +218,4 @@ def test_what_must_not_exist_twice_is_looked_for_before_it_is_made_again(clock: 
 
     assert made == "made after all"
     assert len(responses.calls) == 1
-    assert clock.slept == [0.5]
+    assert clock.slept == [1.0]

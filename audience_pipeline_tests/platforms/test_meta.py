@@ -15,6 +15,7 @@ import responses
 from audience_pipeline.platforms.contract import (
     CredentialError,
     PlatformError,
+    QuotaError,
     Receipt,
     ReceiptState,
     RemoteAudience,
@@ -313,7 +314,7 @@ def test_an_audience_with_lookalikes_cannot_be_deleted(
         (32, None, {}, 400, TransientPlatformError),
         (613, 5044001, {}, 400, TransientPlatformError),
         (80003, 2446079, {}, 400, TransientPlatformError),
-        (341, None, {}, 400, TransientPlatformError),
+        (341, None, {}, 400, QuotaError),
         (2650, 1870145, {}, 400, TransientPlatformError),
         (100, None, {"is_transient": True}, 400, TransientPlatformError),
         (2650, 1870158, {}, 400, TerminalPlatformError),

@@ -243,7 +243,7 @@ def test_a_change_that_tiktok_could_not_make_has_failed(
     assert digest("ada") not in receipt.message
 
 
-def test_a_file_that_was_read_in_part_leaves_the_counts_open(
+def test_rows_that_tiktok_could_not_read_are_counted_and_not_named(
     tiktok: TikTokClient, wire: responses.RequestsMock
 ) -> None:
     history = [
@@ -254,7 +254,9 @@ def test_a_file_that_was_read_in_part_leaves_the_counts_open(
 
     receipt = tiktok.settle(SENT)
 
-    assert (receipt.state, receipt.accepted, receipt.rejected) == (ReceiptState.SETTLED, None, None)
+    assert (receipt.state, receipt.accepted, receipt.rejected) == (ReceiptState.SETTLED, 1_497, 3)
+    assert receipt.reasons == {"row that could not be read": 3}
+    assert receipt.refused == {}
     assert "3 rows" in receipt.message
 
 
@@ -368,7 +370,7 @@ def test_requests_stay_under_five_a_second(
     for _ in range(3):
         tiktok.read("88")
 
-    assert waiting.slept == pytest.approx([0.2, 0.2])
+    assert waiting.slept == pytest.approx([0.25, 0.25])
 
 
 def test_a_hundred_thousand_people_fit_into_one_file(
