@@ -182,6 +182,7 @@ def upload(
     from audience_pipeline.defs.list_files import customers_found
     from audience_pipeline.sources.errors import SourceError
     from audience_pipeline.sources.lists import upload as store
+    from audience_pipeline.sources.tombstones import KEY_NAME
 
     settings = workspace(directory, demos=False)
     if not is_name(name):
@@ -197,6 +198,7 @@ def upload(
             columns=columns,
             default_region=settings.config.shop.default_region,
             replace=replace,
+            key=settings.home / KEY_NAME,
         )
     except SourceError as error:
         fail(str(error))

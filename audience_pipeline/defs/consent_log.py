@@ -15,6 +15,7 @@ from audience_pipeline.ledger.landings import Landing
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import LANDED, Kind
 from audience_pipeline.sources.requests import FILE_NAME
+from audience_pipeline.sources.tombstones import KEY_NAME, make_key
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ def log_statements(settings: Settings, ledger: Ledger) -> int:
     Returns:
         How many entries were added.
     """
-    if back := bring_back(settings, ledger):
+    marker = make_key(settings.home / KEY_NAME)
+    if back := bring_back(settings, ledger, marker):
         logger.warning("%s statements were missing in the lake and came back from the log", f"{back:,}")
     added = 0
     for landing in unlogged(ledger):
@@ -55,6 +57,7 @@ def log_statements(settings: Settings, ledger: Ledger) -> int:
             _origin(landing),
             _reference(landing),
             lambda landing=landing, path=path: _stated(settings, ledger, landing, path),  # type: ignore[misc]
+            marker,
         )
         added += head.entries
     return added

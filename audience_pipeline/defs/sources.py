@@ -25,6 +25,7 @@ from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.landing import land
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
+from audience_pipeline.sources.tombstones import KEY_NAME
 
 DESCRIPTIONS: Mapping[Kind, str] = {
     Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing.",
@@ -78,6 +79,7 @@ def shop_facts(settings: Settings) -> ShopFacts:
         rates=settings.home / shop.rates if shop.rates is not None else None,
         default_region=shop.default_region,
         competitor_domains=shop.competitor_domains,
+        key=settings.home / KEY_NAME,
         today=datetime.now(ZoneInfo(shop.time_zone)).date(),
     )
 
@@ -148,7 +150,8 @@ def _landed(settings: Settings, kind: Kind, files: Sequence[Path]) -> dg.AssetsD
         group_name="sources",
         kinds={"duckdb", "parquet"},
         owners=["team:data"],
-        pool=None if settings.in_process else "landing",
+        # Statements are few, and what somebody has asked for waits for no other file.
+        pool=None if settings.in_process or kind is Kind.CONSENT else "landing",
         check_specs=checks,
     )
     def landed(

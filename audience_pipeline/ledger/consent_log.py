@@ -18,6 +18,7 @@ from pathlib import Path
 import polars as pl
 from sqlalchemy import insert, select
 
+from audience_pipeline.identifiers.marks import Marker
 from audience_pipeline.ledger import consent_chain
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.schema import consent_log
@@ -26,8 +27,9 @@ FOLDER = "consent_log"
 HEAD_COPY = "head.json"
 PARTIAL = ".partial"
 LOCK = "consent log"
-STATEMENTS, REQUEST, SIGNALS = "statements", "request", "signals"
-"""Where entries come from: a landed file, a request on the command line, browsers."""
+STATEMENTS, REQUEST, SIGNALS, ERASURE = "statements", "request", "signals", "erasure"
+"""Where entries come from: a landed file, a request on the command line, browsers, an erasure. An entry of an
+erasure says in ``line`` which entry lost its names by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +61,22 @@ def heads(ledger: Ledger) -> list[Head]:
 
 
 def append(
-    ledger: Ledger, folder: Path, origin: str, reference: str, stated: Callable[[], pl.DataFrame]
+    ledger: Ledger,
+    folder: Path,
+    origin: str,
+    reference: str,
+    stated: Callable[[], pl.DataFrame],
+    marker: Marker | None = None,
 ) -> Head:
     """Append what was stated, unless the log has it already.
 
     Args:
         ledger: holds the heads.
         folder: of the segments; made when it is missing.
-        origin: ``STATEMENTS``, ``REQUEST`` or ``SIGNALS``.
+        origin: ``STATEMENTS``, ``REQUEST``, ``SIGNALS`` or ``ERASURE``.
         reference: the landing; origin and reference together are appended once.
         stated: gives the columns ``consent_chain.STATED``; asked only when they are not in the log.
+        marker: as for ``consent_chain.segment``.
 
     Returns:
         The head of the segment that holds them.
@@ -82,7 +90,12 @@ def append(
         last = known[-1] if known else None
         previous = bytes.fromhex(last.last_hash) if last else consent_chain.START
         rows = consent_chain.segment(
-            stated(), origin, reference, after=sum(one.entries for one in known), previous=previous
+            stated(),
+            origin,
+            reference,
+            after=sum(one.entries for one in known),
+            previous=previous,
+            marker=marker,
         )
         sequence = last.sequence + 1 if last else 1
         name = f"{sequence:08d}-{origin}-{reference}.parquet" if rows.height else ""
@@ -94,7 +107,7 @@ def append(
             entries=rows.height,
             first_hash=rows["entry_hash"][0].hex() if rows.height else "",
             last_hash=rows["entry_hash"][-1].hex() if rows.height else previous.hex(),
-            file_sha256=_write(folder, name, rows) if rows.height else "",
+            file_sha256=write(folder, name, rows) if rows.height else "",
             appended_at=datetime.now(UTC),
         )
         made = replace(made, head=made.chained_to(last.head if last else ""))
@@ -119,7 +132,8 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _write(folder: Path, name: str, rows: pl.DataFrame) -> str:
+def write(folder: Path, name: str, rows: pl.DataFrame) -> str:
+    """Write a segment whole, then rename it; its digest. The lock is held."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob(f"*{PARTIAL}"):
         left.unlink()

@@ -17,6 +17,7 @@ class Fault(IntEnum):
     UNUSABLE_CONTACT = 3
     NOT_ALLOWED = 4
     CONTACT = 5
+    ERASED = 6
     AMBIGUOUS_DATE = 10
     UNREADABLE_DATE = 11
     NO_SUCH_DAY = 12
@@ -66,6 +67,7 @@ _CONTACTS = {"email": "e-mail address", "phone": "phone number"}
 _SENTENCES = {
     Fault.EMPTY: "empty",
     Fault.CONTACT: "no customer_id, and anonymous_id is an e-mail address or phone number",
+    Fault.ERASED: "of somebody who was erased: it does not come back",
     Fault.AMBIGUOUS_DATE: "day and month cannot be told apart: give date_format, such as %d/%m/%Y",
     Fault.UNREADABLE_DATE: "not a date as YYYY-MM-DD, YYYY/MM/DD, YYYYMMDD or DD.MM.YYYY: give date_format",
     Fault.NO_SUCH_DAY: "no such day or time in the calendar",

@@ -28,6 +28,7 @@ from audience_pipeline.sources.process import Earlier, Processed, nothing_usable
 from audience_pipeline.sources.report import LandingReport
 from audience_pipeline.sources.scratch import private_folder
 from audience_pipeline.sources.staging import Progress
+from audience_pipeline.sources.tombstones import KeyMissingError, Tombstones
 
 WORK = ".work"
 QUARANTINE = "quarantine"
@@ -96,6 +97,7 @@ def _land(
     lost = [each for each in files if not each.exists()]
     currency = next((each.currency for each in reversed(committed) if each.currency), None)
     earlier = Earlier([each for each in files if each.exists()], currency)
+    tombstones = _tombstones(file.name, lake, facts)
     with _work_folder(lake, kind, file.sha256[:16], ledger) as work:
         with private_folder() as scratch:
             result = process(
@@ -107,6 +109,7 @@ def _land(
                 scratch=scratch,
                 work=work,
                 progress=say,
+                tombstones=tombstones,
             )
         if lost:
             report = result.report.with_notices(
@@ -115,6 +118,14 @@ def _land(
             result = Processed(report, result.landed, result.quarantine)
         say("landing", result.report.landed)
         return _commit(kind, lake, ledger, result, facts.earliest_date)
+
+
+def _tombstones(file: str, lake: Path, facts: ShopFacts) -> Tombstones | None:
+    try:
+        return Tombstones.of(lake, facts.key)
+    except KeyMissingError as error:
+        told = str(error)
+    raise SourceError(file, "whose rows are those of erased people cannot be told", told)
 
 
 def _commit(kind: Kind, lake: Path, ledger: Ledger, result: Processed, always: date) -> LandingReport:

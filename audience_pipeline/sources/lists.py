@@ -11,6 +11,7 @@ import polars as pl
 from filelock import FileLock
 
 from audience_pipeline.identifiers import RULES_VERSION
+from audience_pipeline.identifiers.marks import Named
 from audience_pipeline.sources.boundary import guarded
 from audience_pipeline.sources.engine import connect, parquet
 from audience_pipeline.sources.errors import SourceError
@@ -19,8 +20,17 @@ from audience_pipeline.sources.list_cells import KINDS, Cells, ListFile
 from audience_pipeline.sources.list_entries import ENTRIES_SCHEMA, REASONS, entries
 from audience_pipeline.sources.scratch import private_folder
 from audience_pipeline.sources.table import quoted
+from audience_pipeline.sources.tombstones import KeyMissingError, Tombstones
 
 EXTRA = "more values than the first line has names"
+ERASED = "of people who were erased, who do not come back"
+_NAMED = {
+    "customer_id": Named.ID,
+    "email": Named.EMAIL,
+    "phone": Named.PHONE,
+    "device_id": Named.DEVICE,
+}
+"""Kinds of entries, whose values are the hashes that marks are made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +101,7 @@ def upload(
     columns: Mapping[str, str] | None = None,
     default_region: str | None = None,
     replace: bool = False,
+    key: Path | None = None,
 ) -> ListReport:
     """Store the identifiers of a file as a list; no value of it is written, only hashes.
 
@@ -103,6 +114,7 @@ def upload(
         columns: kind of identifier (``list_cells.KINDS``) to the name of its column in the file.
         default_region: ISO2 region of phone numbers without country code.
         replace: whether a list of that name may be replaced.
+        key: file with the key of the workspace, by which tombstones of erased people are read.
 
     Raises:
         SourceError: the file cannot be read, nothing in it can be used, or the list is there already; no
@@ -123,10 +135,11 @@ def upload(
                 raise SourceError(
                     source.name, f"there is a list {name} already", "say --replace, or choose another name"
                 )
+            tombstones = _tombstones(source.name, lake, key)
             file = ListFile(path, dict(columns or {}))
             tally = _Tally()
             for number, batch in enumerate(file.cells()):
-                _part(batch, tally, default_region).write_parquet(scratch / f"{number}.parquet")
+                _part(batch, tally, default_region, tombstones).write_parquet(scratch / f"{number}.parquet")
             source.refuse_changed()
             if file.too_long:
                 tally.add(EXTRA, file.too_long, file.first_too_long)
@@ -150,7 +163,17 @@ def upload(
     return guarded(act, path, target.parent, elsewhere="move the lake (AUDIENCE_LAKE)")
 
 
-def _part(batch: Cells, tally: _Tally, default_region: str | None) -> pl.DataFrame:
+def _tombstones(file: str, lake: Path, key: Path | None) -> Tombstones | None:
+    try:
+        return Tombstones.of(lake, key)
+    except KeyMissingError as error:
+        told = str(error)
+    raise SourceError(file, "whose identifiers are those of erased people cannot be told", told)
+
+
+def _part(
+    batch: Cells, tally: _Tally, default_region: str | None, tombstones: Tombstones | None
+) -> pl.DataFrame:
     tally.values += len(batch.texts)
     cells = (
         pl.DataFrame(
@@ -165,7 +188,21 @@ def _part(batch: Cells, tally: _Tally, default_region: str | None) -> pl.DataFra
         unusable.group_by("reason").agg(pl.col("times").sum(), pl.col("line").min()).iter_rows()
     ):
         tally.add(REASONS[reason], times, line)
-    return found
+    if tombstones is None or found.is_empty():
+        return found
+    left = pl.concat(
+        [found.clear(), *(_living(of_kind, tombstones) for of_kind in found.partition_by("kind"))]
+    )
+    if left.height < found.height:
+        tally.add(ERASED, found.height - left.height, min(batch.lines))
+    return left
+
+
+def _living(entries_of_a_kind: pl.DataFrame, tombstones: Tombstones) -> pl.DataFrame:
+    named = _NAMED[entries_of_a_kind["kind"][0]]
+    found = tombstones.found({named: [entries_of_a_kind["value"]]}).values[named]
+    gone = pl.Series(list(found), dtype=pl.Binary)
+    return entries_of_a_kind.filter(~pl.col("value").is_in(gone.implode()))
 
 
 def _nothing(file: str, unusable: tuple[Unusable, ...]) -> SourceError:

@@ -36,11 +36,14 @@ def notices(
         new: SQL of the landed rows.
         earlier: landed files with rows of the same customers, as far as they were compared.
     """
-    if 2 * report.quarantined > report.rows_read:
+    unusable = report.quarantined - report.erased
+    if 2 * unusable > report.rows_read:
         yield (
-            f"MORE THAN HALF OF THE FILE IS IN QUARANTINE ({report.quarantined:,} of {report.rows_read:,} "
+            f"MORE THAN HALF OF THE FILE IS IN QUARANTINE ({unusable:,} of {report.rows_read:,} "
             "rows): check the reasons before using what landed"
         )
+    if report.erased:
+        yield f"{_count(report.erased, 'row')} of people who were erased: left out, they do not come back"
     if report.repeated_days:
         days = [each.day.isoformat() for each in report.repeated_days]
         span = days[0] if len(days) == 1 else f"{len(days)} days ({days[0]} to {days[-1]})"

@@ -83,5 +83,7 @@ class ShopFacts:
     default_region: str | None = None
     """ISO2 region of phone numbers without a country code."""
     competitor_domains: tuple[str, ...] = ()
+    key: Path | None = None
+    """File with the key of the workspace, by which tombstones of erased people are read."""
     earliest_date: date = date(1970, 1, 1)
     today: date = field(default_factory=lambda: datetime.now(UTC).date())

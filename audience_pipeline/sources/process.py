@@ -13,12 +13,14 @@ from audience_pipeline.sources import notices, quarantine, selection
 from audience_pipeline.sources.contract import LANDED, Kind, day_column
 from audience_pipeline.sources.engine import connect, one, parquet
 from audience_pipeline.sources.errors import SourceError
+from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.files import SourceFile
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport, RepeatedDay
 from audience_pipeline.sources.staging import Progress, Staged, stage
 from audience_pipeline.sources.survey import Survey, survey
 from audience_pipeline.sources.table import quoted
+from audience_pipeline.sources.tombstones import Tombstones
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def process(
     scratch: Path,
     work: Path,
     progress: Progress,
+    tombstones: Tombstones | None = None,
 ) -> Processed:
     """Turn a file into landed rows.
 
@@ -60,6 +63,7 @@ def process(
         scratch: private folder outside the lake, for raw text.
         work: folder for what comes out.
         progress: told what is being done.
+        tombstones: of erased people, whose rows do not land.
 
     Raises:
         SourceError: the file cannot be landed; with a report when it was read and no row could be used,
@@ -68,7 +72,15 @@ def process(
     progress("looking through", 0)
     file = survey(source.path, source.sha256, options, scratch)
     staged = stage(
-        file, kind, options, facts, earlier.currency, scratch=scratch, work=work, progress=progress
+        file,
+        kind,
+        options,
+        facts,
+        earlier.currency,
+        scratch=scratch,
+        work=work,
+        progress=progress,
+        tombstones=tombstones,
     )
     if not staged.rows and not len(staged.table.rejected):
         raise SourceError(
@@ -90,7 +102,8 @@ def process(
 
 def nothing_usable(report: LandingReport) -> SourceError | None:
     """The error of a file of which no row can be used."""
-    if report.landed + report.known + report.repeated - report.repeated_and_quarantined > 0:
+    usable = report.landed + report.known + report.repeated - report.repeated_and_quarantined
+    if usable + report.erased > 0:
         return None
     reasons = "; ".join(f"{count.field}: {count.reason} ({count.rows:,})" for count in report.quarantine[:3])
     return SourceError(
@@ -135,10 +148,11 @@ def _select_and_report(
         "(FORMAT parquet, COMPRESSION snappy)"
     )
     day = f"CAST({day_column(kind)} AS DATE)"
-    known, bad_rows = one(
+    known, bad_rows, erased = one(
         connection,
         f"SELECT (SELECT count(*) FROM ({good}) WHERE {day} IN (SELECT day FROM known_days)) "
-        f"+ (SELECT count(*) FROM known_rows), (SELECT count(*) FROM {staged.relation} WHERE {bad})",
+        f"+ (SELECT count(*) FROM known_rows), (SELECT count(*) FROM {staged.relation} WHERE {bad}), "
+        f"(SELECT count(*) FROM {staged.relation} WHERE fault_customer_id = {Fault.ERASED})",
     )
     new = parquet(target)
     customers, first, last, undated = one(
@@ -160,6 +174,7 @@ def _select_and_report(
         repeated_days=repeated_days,
         quarantined=bad_rows + len(staged.table.rejected),
         repeated_and_quarantined=both,
+        erased=erased,
         quarantine=quarantine.counts(connection, staged, kind, options, facts),
         unit=staged.table.unit,
         customers=customers,

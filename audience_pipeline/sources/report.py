@@ -52,6 +52,8 @@ class LandingReport:
     repeated_days: tuple[RepeatedDay, ...] = ()
     quarantined: int = 0
     repeated_and_quarantined: int = 0
+    erased: int = 0
+    """Of those in quarantine: rows of people who were erased."""
     quarantine: tuple[QuarantineCount, ...] = ()
     unit: str = "line"
     """What ``first_lines`` counts: lines of the file, or rows of a Parquet file."""

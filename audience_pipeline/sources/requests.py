@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -120,9 +121,20 @@ def write(
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ("event_at", "status", "customer_id", "email", "phone", "platform", "source", "legal_basis")
+            (
+                "event_at",
+                "status",
+                "customer_id",
+                "email",
+                "phone",
+                "platform",
+                "source",
+                "legal_basis",
+                "salt",
+            )
         )
-        rest = (platform or "", COMMAND_LINE, LEGAL_BASIS[status])
+        # The digest of the file names the request for ever: nobody shall guess the file of one person from it.
+        rest = (platform or "", COMMAND_LINE, LEGAL_BASIS[status], secrets.token_hex(16))
         for customer_id, email, phone in named.select(list(NAMED)).iter_rows():
             writer.writerow((moment, status, customer_id, *map(_hex, (email, phone)), *rest))
     return path

@@ -18,6 +18,7 @@ from audience_pipeline.sources.contract import CONTRACTS, LINE, Kind
 from audience_pipeline.sources.csv_files import csv_table
 from audience_pipeline.sources.currencies import Money
 from audience_pipeline.sources.engine import connect, one, parquet
+from audience_pipeline.sources.erased import marked
 from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.faults import Fault
 from audience_pipeline.sources.json_files import json_table
@@ -26,6 +27,7 @@ from audience_pipeline.sources.parquet_files import parquet_table
 from audience_pipeline.sources.plan import Plan, plan
 from audience_pipeline.sources.survey import Survey
 from audience_pipeline.sources.table import IrregularTextError, TextTable
+from audience_pipeline.sources.tombstones import Tombstones
 
 Progress = Callable[[str, int], None]
 """Called with what is being done and how many rows it has done."""
@@ -62,6 +64,7 @@ def stage(
     scratch: Path,
     work: Path,
     progress: Progress,
+    tombstones: Tombstones | None = None,
 ) -> Staged:
     """Read, parse and depersonalise a file.
 
@@ -74,6 +77,7 @@ def stage(
         scratch: private folder outside the lake; only here may raw values be written.
         work: folder for the staged file.
         progress: told the rows as they come.
+        tombstones: whose rows are at fault; None where nobody was ever erased.
 
     Raises:
         SourceError: the file cannot be landed as it is.
@@ -86,7 +90,8 @@ def stage(
                 statement = plan(kind, table, options, facts)
                 cleaned = Depersonaliser(kind, facts, options.hashed)
                 path = work / "staged.parquet"
-                rows = _write(connection, statement, table, cleaned, path, progress)
+                clean = _cleaning(kind, cleaned, tombstones)
+                rows = _write(connection, statement, table, clean, path, progress)
             except IrregularTextError:
                 if repaired or file.format == "parquet":
                     raise SourceError(
@@ -115,6 +120,14 @@ def _table(file: Survey, kind: Kind, options: ReadOptions, scratch: Path, *, rep
             return csv_table(file, kind, options, scratch, repaired=repaired)
 
 
+def _cleaning(
+    kind: Kind, cleaned: Depersonaliser, tombstones: Tombstones | None
+) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    if tombstones is None:
+        return cleaned
+    return lambda batch: marked(kind, cleaned(batch), tombstones)
+
+
 def _money(
     file: Survey,
     kind: Kind,
@@ -141,7 +154,7 @@ def _write(
     connection: duckdb.DuckDBPyConnection,
     statement: Plan,
     table: TextTable,
-    cleaned: Depersonaliser,
+    clean: Callable[[pl.DataFrame], pl.DataFrame],
     path: Path,
     progress: Progress,
 ) -> int:
@@ -159,11 +172,11 @@ def _write(
             frame = frame.filter(~pl.col("blank")).drop("blank")
             kept += frame.height
             lines = table.line_map.lines(frame["row"].cast(pl.Int64).to_numpy())
-            clean = cleaned(frame.with_columns(pl.col("row").cast(pl.Int64), pl.Series(LINE, lines)))
-            arrow = clean.to_arrow(compat_level=pl.CompatLevel.oldest())
+            frame = clean(frame.with_columns(pl.col("row").cast(pl.Int64), pl.Series(LINE, lines)))
+            arrow = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
             if writer is None:
                 writer = pq.ParquetWriter(
-                    path, arrow.schema, use_dictionary=_few_values(clean), write_statistics=False
+                    path, arrow.schema, use_dictionary=_few_values(frame), write_statistics=False
                 )
             writer.write_table(arrow)
             progress("reading", seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, delete, text, update
 
+from audience_pipeline.identifiers.marks import Marker
 from audience_pipeline.ledger import Ledger, consent_chain, consent_log, landings, migrations, schema
 from audience_pipeline.ledger.consent_log import HEAD_COPY, STATEMENTS
 from audience_pipeline.ledger.consent_verify import Verified, verify
@@ -24,6 +26,8 @@ from audience_pipeline.ledger.landings import Landing
 
 NOON = datetime(2026, 6, 1, 12)
 HASH = sha256(b"ann").digest()
+SECRET = bytes(range(32))
+MARKER = Marker(SECRET)
 
 
 def stated(*customers: str | None, status: str = "denied") -> pl.DataFrame:
@@ -50,17 +54,24 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "consent_log"
 
 
+@pytest.fixture(params=[MARKER, None], ids=["keyed", "first version"])
+def marker(request: pytest.FixtureRequest) -> Marker | None:
+    """Logs of the first version are still read, and go on with keyed entries."""
+    found: Marker | None = request.param
+    return found
+
+
 @pytest.fixture
-def filled(ledger: Ledger, folder: Path) -> Ledger:
+def filled(ledger: Ledger, folder: Path, marker: Marker | None) -> Ledger:
     """Three segments: five entries, none, three."""
-    consent_log.append(ledger, folder, STATEMENTS, "one", lambda: stated(*"abcde"))
-    consent_log.append(ledger, folder, STATEMENTS, "two", stated)
-    consent_log.append(ledger, folder, STATEMENTS, "three", lambda: stated("f", None, "h"))
+    consent_log.append(ledger, folder, STATEMENTS, "one", lambda: stated(*"abcde"), marker)
+    consent_log.append(ledger, folder, STATEMENTS, "two", stated, marker)
+    consent_log.append(ledger, folder, STATEMENTS, "three", lambda: stated("f", None, "h"), marker)
     return ledger
 
 
 def checked(ledger: Ledger, folder: Path, **options: str) -> Verified:
-    return verify(consent_log.heads(ledger), folder, **options)
+    return verify(consent_log.heads(ledger), folder, marker=MARKER, **options)
 
 
 def found(ledger: Ledger, folder: Path) -> list[tuple[int, int | None, str]]:
@@ -86,12 +97,19 @@ def test_what_was_appended_is_counted_and_whole(filled: Ledger, folder: Path) ->
     assert seen.head == consent_log.heads(filled)[-1].head
 
 
-def test_the_hashes_are_those_that_anybody_can_compute(filled: Ledger, folder: Path) -> None:
+def test_the_hashes_are_those_that_anybody_can_compute(
+    filled: Ledger, folder: Path, marker: Marker | None
+) -> None:
     """Written out by hand: what is documented is what is done."""
     [path] = folder.glob("00000001-*.parquet")
     rows = pl.read_parquet(path)
     moment, address = "1780315200000000", HASH.hex()
-    fields = ["1", STATEMENTS, "one", moment, "a", address, None, None, None, "denied", None, None, None, "2"]
+    said = [None, None, "denied", None, None, None, "2"]
+    fields = ["1", STATEMENTS, "one", moment, "a", address, None, *said]
+    if marker is not None:
+        customer = hmac.digest(SECRET, b"id:" + sha256(b"a").digest(), "sha256").hex()
+        mail = hmac.digest(SECRET, b"email:" + HASH, "sha256").hex()
+        fields = ["1", STATEMENTS, "one", moment, *said, customer, mail, None]
     text_of_first = "".join("-" if field is None else f"{len(field)}:{field}," for field in fields)
 
     assert rows["entry_hash"][0] == sha256(bytes(32) + text_of_first.encode()).digest()

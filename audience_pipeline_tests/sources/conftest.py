@@ -18,7 +18,18 @@ from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
 
 TODAY = dt.date(2025, 6, 30)
-FACTS = {"currency", "rates", "time_zone", "default_region", "competitor_domains", "earliest_date", "today"}
+FACTS = {
+    *(
+        "currency",
+        "rates",
+        "time_zone",
+        "default_region",
+        "competitor_domains",
+        "earliest_date",
+        "today",
+        "key",
+    ),
+}
 
 
 class Shop:
