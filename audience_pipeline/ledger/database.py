@@ -32,6 +32,9 @@ class Ledger:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._writer = engine.execution_options(ledger_writes=True)
+        self._reader = engine
+        if engine.dialect.name == "postgresql":
+            self._reader = engine.execution_options(isolation_level="REPEATABLE READ")
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -68,7 +71,7 @@ class Ledger:
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """One consistent view that keeps nobody from writing."""
-        with self._engine.connect() as connection:
+        with self._reader.connect() as connection:
             yield connection
 
     @contextlib.contextmanager
@@ -99,6 +102,14 @@ class Ledger:
             yield
         finally:
             lock.release()
+
+    def scrub(self) -> None:
+        """Leave nothing of what was deleted in the files of SQLite; a server sees to its own."""
+        if self._engine.dialect.name == "sqlite":
+            with self._engine.connect() as connection:
+                raw = connection.connection.driver_connection
+                if raw is not None:
+                    raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Give the connections back."""
@@ -161,7 +172,13 @@ def _engine(url: str) -> Engine:
 def _configure_sqlite(connection: Any, _record: object) -> None:
     # The driver opens transactions too late (and not for DDL); _begin_sqlite does it instead.
     connection.isolation_level = None
-    for pragma in (f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=NORMAL"):
+    for pragma in (
+        f"busy_timeout={BUSY_SECONDS * 1000}",
+        "foreign_keys=ON",
+        # What was sent must not be forgotten in a power cut, and what was erased must not be found.
+        "synchronous=FULL",
+        "secure_delete=ON",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

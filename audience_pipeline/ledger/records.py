@@ -128,6 +128,8 @@ class Batch:
     message: str = ""
     sent_at: datetime | None = None
     settled_at: datetime | None = None
+    split_from: str = ""
+    """The batch that it is a part of, because people in that were refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +159,17 @@ class Upload:
     people: int
     """Of the batch, those that are still delivered."""
     batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Who may be in an audience, counted."""
+
+    delivered: int = 0
+    """People, each once, whose addition was confirmed and whose removal was not."""
+    states: Mapping[MemberState, int] = field(default_factory=dict)
+    """People as sent: somebody whose identifiers changed can be there twice."""
+    oldest: datetime | None = None
+    """When the person was sent who has not been sent for the longest time."""
+    uploads: tuple[Upload, ...] = ()
+    """The batches that brought the people who are there now, in the order of sending."""

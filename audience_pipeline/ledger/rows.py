@@ -89,8 +89,13 @@ def upsert(
     """Insert rows; those that are there already are overwritten, save the columns in ``keep``."""
     if not rows:
         return
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement: Any = dialect.insert(table)
+    statement = insert_or(connection, table)
     keys = [column.name for column in table.primary_key]
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys and name not in keep}
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+
+
+def insert_or(connection: Connection, table: Table) -> Any:
+    """An insertion that can say what to do with rows that are there already."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table)

@@ -96,7 +96,7 @@ def test_sqlite_is_configured_for_several_processes(url: str) -> None:
             for name in ("journal_mode", "busy_timeout", "foreign_keys", "synchronous")
         }
 
-    assert pragmas == {"journal_mode": "wal", "busy_timeout": 60_000, "foreign_keys": 1, "synchronous": 1}
+    assert pragmas == {"journal_mode": "wal", "busy_timeout": 60_000, "foreign_keys": 1, "synchronous": 2}
 
 
 def test_an_exception_rolls_the_transaction_back(url: str) -> None:

@@ -1,4 +1,4 @@
 """Alembic migrations, run by :meth:`Ledger.open`."""
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest version: a ledger that has it is opened without loading Alembic."""
