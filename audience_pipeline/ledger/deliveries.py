@@ -62,6 +62,19 @@ def audience(connection: Connection, key: AudienceKey) -> PlatformAudience | Non
     return None if row is None else as_audience(row)
 
 
+def accounts_of(connection: Connection, platform: Platform) -> dict[str, str]:
+    """The ad account of each audience that was ever created on a platform: it never moves to another one.
+
+    Of several, which only a change of accounts by hand can bring about, the one that exists there counts, and
+    of those the oldest.
+    """
+    known = sorted(
+        audiences(connection, platform),
+        key=lambda one: (one.remote_id is None, one.created_at, one.key.account),
+    )
+    return {one.key.audience: one.key.account for one in reversed(known)}
+
+
 def put_audience(connection: Connection, known: PlatformAudience) -> None:
     """Write what is known of an audience over what was known."""
     values = {**key_values(known.key), **field_values(known, but={"key"}), "state": known.state.value}

@@ -188,6 +188,7 @@ verifications = Table(
     Column("checked_at", UtcDateTime, nullable=False),
     Column("audiences", Integer, nullable=False, comment="That were compared"),
     Column("gaps", JSON, nullable=False, comment="Sentences, each with the audience that it is about"),
+    Column("seen", JSON, nullable=False, comment="What the next comparison needs to know of this one"),
     Index(None, "platform", "account", "checked_at"),
     comment="Comparisons of the ledger with what platforms show",
 )

@@ -137,6 +137,18 @@ class MemberStore:
         view, rows = self._read(key, every_batch=True)
         return held.as_held(held.counted(rows), view.batches, {}, view.position)
 
+    def summaries(self) -> dict[AudienceKey, Held]:
+        """:meth:`summary` of every audience that anything was ever sent to."""
+        self._fold_legacy()
+        with self.ledger.reading() as connection:
+            views = pointers.look_at_all(connection)
+        return {
+            key: held.as_held(view.counts, view.batches, view.known, view.through)
+            if view is not None
+            else self.summary(key)
+            for key, view in views.items()
+        }
+
     def refused(self, key: AudienceKey) -> pl.DataFrame:
         """People whom the platform has named as refused: PEOPLE and ``reason``, by customer.
 
@@ -187,12 +199,9 @@ class MemberStore:
         """
         self._fold_legacy()
         names = pl.Series("customer_id", sorted(set(customers)), dtype=pl.String)
-        table, pointed = schema.refused_members, schema.delivered_snapshots
+        table = schema.refused_members
         with self.ledger.reading() as connection:
-            known: Iterable[Any] = connection.execute(
-                select(pointed.c.platform, pointed.c.account, pointed.c.audience)
-            )
-            keys = [AudienceKey(Platform(one), account, audience) for one, account, audience in known]
+            keys = pointers.audiences(connection)
         gone = {"delivered_snapshots": sum(self._rewrite(key, without=names) for key in keys)}
         gone["variant_segments"] = sum(self.variants(platform).erase(names) for platform in Platform)
         gone["refused_members"] = 0

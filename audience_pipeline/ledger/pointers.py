@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Column, Connection, Row, Table, delete, insert, select, update
 
 from audience_pipeline.ledger import held, schema
 from audience_pipeline.ledger.records import AudienceKey, Batch, BatchState
 from audience_pipeline.ledger.replay import Change, Kind, KnownBatch, changed, packed, unpacked
 from audience_pipeline.ledger.rows import as_batch, insert_or, is_audience, key_values, upsert
 from audience_pipeline.ledger.snapshots import Written
+from audience_pipeline.platforms.contract import Platform
 
 NOBODY: Mapping[str, Any] = {"rows": [], "several": []}
 
@@ -57,19 +58,27 @@ def look(connection: Connection, key: AudienceKey, *, every_batch: bool = False)
         .where(is_audience(changes, key))
         .order_by(changes.c.position)
     ).all()
-    counts = NOBODY if pointer is None else pointer.held
-    unsure = held.open_batches(counts) | {row.batch_id for row in rows}
-    wanted = unsure | held.all_batches(counts) if every_batch else unsure
-    batches, known = _batches(connection, sorted(wanted), unsure)
-    return View(
-        written=Written() if pointer is None else Written(pointer.file, pointer.sha256, pointer.rows),
-        counts=counts,
-        position=0 if pointer is None else pointer.position,
-        through=0 if pointer is None else pointer.through,
-        changes=tuple(Change(row.position, row.batch_id, row.kind, unpacked(row.people)) for row in rows),
-        batches=batches,
-        known=known,
-    )
+    return _as_view(connection, pointer, rows, every_batch=every_batch)
+
+
+def audiences(connection: Connection) -> list[AudienceKey]:
+    """Every audience that anything was ever sent to."""
+    table = schema.delivered_snapshots
+    query = select(*_key_columns(table)).order_by(*_key_columns(table))
+    rows: Iterable[Any] = connection.execute(query)
+    return [_as_key(*row) for row in rows]
+
+
+def look_at_all(connection: Connection) -> dict[AudienceKey, View | None]:
+    """:func:`look` at every audience; None for those whose files do not hold all changes."""
+    table, changes = schema.delivered_snapshots, schema.member_changes
+    rows: Iterable[Any] = connection.execute(select(*_key_columns(changes)).distinct())
+    changing = {_as_key(*row) for row in rows}
+    views: dict[AudienceKey, View | None] = {}
+    for row in connection.execute(select(table).order_by(*_key_columns(table))).all():
+        key = _as_key(row.platform, row.account, row.audience)
+        views[key] = None if key in changing else _as_view(connection, row, (), every_batch=True)
+    return views
 
 
 def next_position(connection: Connection, key: AudienceKey) -> int:
@@ -151,6 +160,32 @@ def current(connection: Connection, key: AudienceKey) -> tuple[str, int]:
     query = select(table.c.file, table.c.position).where(is_audience(table, key)).with_for_update()
     row = connection.execute(query).one_or_none()
     return ("", 0) if row is None else (row.file, row.position)
+
+
+def _as_view(
+    connection: Connection, pointer: Row[Any] | None, rows: Sequence[Row[Any]], *, every_batch: bool
+) -> View:
+    counts = NOBODY if pointer is None else pointer.held
+    unsure = held.open_batches(counts) | {row.batch_id for row in rows}
+    wanted = unsure | held.all_batches(counts) if every_batch else unsure
+    batches, known = _batches(connection, sorted(wanted), unsure)
+    return View(
+        written=Written() if pointer is None else Written(pointer.file, pointer.sha256, pointer.rows),
+        counts=counts,
+        position=0 if pointer is None else pointer.position,
+        through=0 if pointer is None else pointer.through,
+        changes=tuple(Change(row.position, row.batch_id, row.kind, unpacked(row.people)) for row in rows),
+        batches=batches,
+        known=known,
+    )
+
+
+def _key_columns(table: Table) -> list[Column[Any]]:
+    return [table.c.platform, table.c.account, table.c.audience]
+
+
+def _as_key(platform: str, account: str, audience: str) -> AudienceKey:
+    return AudienceKey(Platform(platform), account, audience)
 
 
 def _batches(

@@ -238,6 +238,9 @@ def upgrade() -> None:
         sa.Column(
             "gaps", sa.JSON(), nullable=False, comment="Sentences, each with the audience that it is about"
         ),
+        sa.Column(
+            "seen", sa.JSON(), nullable=False, comment="What the next comparison needs to know of this one"
+        ),
         sa.PrimaryKeyConstraint("verification_id", name=op.f("pk_verifications")),
         comment="Comparisons of the ledger with what platforms show",
     )
