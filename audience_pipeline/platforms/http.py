@@ -43,6 +43,8 @@ Json = dict[str, Any]
 Classify = Callable[[requests.Response, Json | None], PlatformError | None]
 """The error that an answer stands for, or None when it is a success. The JSON is None when there is none."""
 
+TIMED_OUT = "timeout"
+"""Code of the error when nothing came for too long."""
 LARGEST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
 _CONNECTIONS = 16
@@ -227,7 +229,9 @@ class Transport:
             ) from None
         except _TRANSIENT as error:
             raise TransientPlatformError(
-                self._platform, f"no complete answer to {method} {path} ({type(error).__name__})"
+                self._platform,
+                f"no complete answer to {method} {path} ({type(error).__name__})",
+                code=TIMED_OUT if isinstance(error, requests.Timeout) else "",
             ) from None
         except requests.RequestException as error:
             raise self._terminal(f"{method} {path} could not be sent ({type(error).__name__})") from None

@@ -30,7 +30,7 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Means, Transport
+from audience_pipeline.platforms.http import TIMED_OUT, Json, Means, Transport
 from audience_pipeline.platforms.members import check_name, checked
 from audience_pipeline.platforms.meta_answers import INVALID, audience, audience_id, is_customer_file, refused
 from audience_pipeline.platforms.meta_check import findings
@@ -48,6 +48,7 @@ _WRITE: Mapping[str, float] = {"score": 3, "mutations": 1}
 _PAGE = "100"
 _SMALL_PAGE = "20"
 """Larger pages are known to time out in some accounts."""
+_TOO_MUCH = frozenset({"1", TIMED_OUT})
 
 
 class MetaClient:
@@ -251,7 +252,7 @@ class MetaClient:
             try:
                 page = self._call("GET", f"/act_{self._account}/customaudiences", params=params)
             except TransientPlatformError as error:
-                if params["limit"] == _SMALL_PAGE or error.retry_after is not None:
+                if params["limit"] == _SMALL_PAGE or error.code not in _TOO_MUCH:
                     raise
                 params = {**params, "limit": _SMALL_PAGE}
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -35,7 +36,8 @@ class Pace:
         self._lock = threading.Lock()
         self._buckets = {rate.name: _Bucket(rate, clock()) for rate in rates}
         self._gap = 0.0
-        self._next_at = clock()
+        self._next_at = -math.inf
+        self._held_until = -math.inf
 
     def wait(self, costs: Mapping[str, float]) -> float:
         """Reserve one request and return the seconds to wait before it; ``costs`` by name of the rate."""
@@ -44,21 +46,21 @@ class Pace:
             waits = [
                 self._buckets[name].take(cost, now) for name, cost in costs.items() if name in self._buckets
             ]
-            turn = max(self._next_at, now + max(waits, default=0.0))
-            if self._gap or self._next_at > now:
-                self._next_at = max(self._next_at, turn) + self._gap
+            turn = max(self._next_at, self._held_until, now + max(waits, default=0.0))
+            if self._gap:
+                self._next_at = turn + self._gap
             return turn - now
 
     def slow_down(self, seconds: float) -> None:
         """Let so many seconds pass between requests from now on; 0 is full speed again."""
         with self._lock:
             self._gap = seconds
-            self._next_at = self._clock() + seconds
+            self._next_at = self._clock() + seconds if seconds else -math.inf
 
     def hold(self, seconds: float) -> None:
         """Let nobody send anything for so long."""
         with self._lock:
-            self._next_at = max(self._next_at, self._clock() + seconds)
+            self._held_until = max(self._held_until, self._clock() + seconds)
 
     def change(self, rate: Rate) -> None:
         """Put another rate in the place of that of the same name, if there is one."""

@@ -150,7 +150,7 @@ class TikTokClient:
             state=ReceiptState.PROCESSING,
             received=len(members),
             rejected=len(refused) or None,
-            reasons=Counter(refused.values()),
+            reasons=dict(Counter(refused.values())),
             remote_id=remote_id,
             refused=refused,
         )
