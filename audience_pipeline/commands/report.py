@@ -13,9 +13,10 @@ def gather(settings: Settings) -> dict[str, Any]:
     """Sources, model, quintiles, segments and audiences of the newest complete as-of date, JSON-safe."""
     from audience_pipeline.audiences.stored import stored_sizes
     from audience_pipeline.defs.storage import table_path
-    from audience_pipeline.delivery.status import status
+    from audience_pipeline.delivery.status import problems_first, status
     from audience_pipeline.ledger import landings, refreshes
     from audience_pipeline.ledger.database import Ledger
+    from audience_pipeline.ledger.members import MemberStore
 
     ledger = Ledger.open(settings.ledger_url)
     try:
@@ -24,7 +25,7 @@ def gather(settings: Settings) -> dict[str, Any]:
         stale = refreshes.stale(ledger)
         deliveries = [
             row.as_dict() | {"matched_text": row.matched, "rate_text": row.match_rate}
-            for row in status(ledger)
+            for row in problems_first(status(MemberStore(ledger, settings.delivered)))
         ]
     finally:
         ledger.close()

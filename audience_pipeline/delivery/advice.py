@@ -172,6 +172,6 @@ def _ages(known: Known, today: date) -> Iterator[str]:
     if old >= MANY * known.people and old:
         yield (
             f"The contacts of {people(old)} ({percent(old / known.people)}) were last stated more than "
-            f"{OLD_DAYS} days ago (the median of all is {ages[len(ages) // 2]:,} days): many will have moved to other "
-            "addresses. Ask for them again."
+            f"{OLD_DAYS} days ago (the median of all is {ages[len(ages) // 2]:,} days): many will have "
+            "moved to other addresses. Ask for them again."
         )

@@ -1,31 +1,25 @@
-"""Compares what the platform shows with the ledger: every gap is a sentence that says what to do."""
+"""Compares what platforms show with the ledger: every gap is a sentence that says what to do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+import polars as pl
+
+from audience_pipeline.delivery import gaps as gaps_of
+from audience_pipeline.delivery.brake import people
 from audience_pipeline.delivery.figures import as_read
-from audience_pipeline.ledger import Ledger, deliveries
-from audience_pipeline.ledger.records import AudienceState, Batch, MemberState, PlatformAudience
-from audience_pipeline.platforms.contract import AudienceClient, Capabilities, PlatformError, RemoteAudience
+from audience_pipeline.delivery.gaps import Gap, Reference
+from audience_pipeline.ledger import deliveries, overview
+from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import AudienceKey, BatchState, Held, MemberState, PlatformAudience
+from audience_pipeline.platforms.contract import AudienceClient, Platform, PlatformError
 
-TOO_LONG = timedelta(hours=48)
-"""No platform takes longer than this to process a batch."""
-ROUNDING = 1.1
-"""Platforms round sizes up; more than a tenth above the people sent is not rounding."""
-SMALLEST_SHOWN = 1_000
-"""Below it platforms show a floor instead of a size."""
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """One difference between ledger and platform."""
-
-    audience: str
-    sentence: str
+NOTHING: Mapping[str, Reference] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +28,11 @@ class Verification:
 
     platform: str
     account: str
+    checked_at: datetime
     audiences: int
     gaps: tuple[Gap, ...] = ()
+    seen: Mapping[str, Reference] = field(default_factory=dict)
+    """Audience to the size that must be there until people are removed: what the next one compares with."""
 
     @property
     def ok(self) -> bool:
@@ -47,95 +44,137 @@ class Verification:
         return {
             "platform": self.platform,
             "account": self.account,
+            "checked_at": self.checked_at.isoformat(),
             "audiences": self.audiences,
-            "gaps": [{"audience": gap.audience, "sentence": gap.sentence} for gap in self.gaps],
+            "ok": self.ok,
+            "gaps": [asdict(gap) for gap in self.gaps],
         }
 
 
 def verify(
-    ledger: Ledger,
+    store: MemberStore,
     client: AudienceClient,
     *,
+    seen_before: Mapping[str, Reference] = NOTHING,
+    consent_lost: pl.Series | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Verification:
-    """Read every audience of the account and compare; sizes and match rates in the ledger become current.
+    """Read every audience of the account in one listing and compare; sizes and match rates in the ledger
+    become current.
 
     A platform that cannot be asked is a gap of its own: it does not raise.
+
+    Args:
+        store: who was delivered.
+        client: one ad account.
+        seen_before: ``Verification.seen`` of the one before; without it nothing is known of shrinkage.
+        consent_lost: ids of customers who may not be on the platform; without it they are not looked for.
+        clock: tells the time, with its zone.
     """
-    capabilities, now = client.capabilities, clock()
-    with ledger.reading() as connection:
-        known = deliveries.audiences(connection, capabilities.platform, client.account)
-    gaps: list[Gap] = []
+    platform, account, now = client.capabilities.platform, client.account, clock()
+    with store.ledger.reading() as connection:
+        known = deliveries.audiences(connection, platform, account)
+        under_way = overview.batches_in(connection, BatchState.SENT)
+        unanswered = overview.batches_in(connection, BatchState.PLANNED)
+        since = min((one.seen_at for one in seen_before.values()), default=now) - gaps_of.TOO_LONG
+        removals = overview.removals_since(connection, platform, account, since)
+    counted = store.summaries()
+    held = {one.key: counted.get(one.key, Held()) for one in known}
+    found = list(_unanswered(unanswered, platform, account, now))
+    found += _without_consent(store, held, consent_lost)
     for one in known:
-        gaps.extend(Gap(one.key.audience, sentence) for sentence in _verify_one(ledger, client, one, now))
-    return Verification(capabilities.platform.value, client.account, len(known), tuple(gaps))
-
-
-def _verify_one(
-    ledger: Ledger, client: AudienceClient, known: PlatformAudience, now: datetime
-) -> Iterator[str]:
-    if known.remote_id is None and known.state is AudienceState.ACTIVE:
-        # Deleted, because nobody was left for it: there is nothing to compare.
-        return
-    if known.remote_id is None:
-        yield "It was never created to the end: deliver it again."
-        return
+        here, moving = held[one.key], under_way.get(one.key, ())
+        found += gaps_of.in_the_ledger(client.capabilities, one, here, moving, now)
     try:
-        remote = client.read(known.remote_id)
+        there = client.audiences()
     except PlatformError as error:
-        yield f"It cannot be read ({error}), so nothing can be said about it."
+        found.append(Gap("", "unreachable", f"The account cannot be read ({error}): check it, then again."))
+        return Verification(platform.value, account, now, len(known), tuple(found), seen_before)
+    seen: dict[str, Reference] = {}
+    by_id = {remote.remote_id: remote for remote in there}
+    read: list[PlatformAudience] = []
+    for one in known:
+        remote = by_id.get(one.remote_id) if one.remote_id else None
+        if remote is None:
+            found += gaps_of.missing(one)
+            continue
+        here = held[one.key]
+        read.append(as_read(one, remote, here.uploads, here.delivered, now))
+        before = seen_before.get(one.key.audience)
+        moved = [*removals.get(one.key.audience, ()), *removals.get(gaps_of.EVERYWHERE, ())]
+        less = gaps_of.gone_since(before, moved)
+        reference = gaps_of.expected(before, remote, less, now)
+        if reference is not None:
+            seen[one.key.audience] = reference
+        found += gaps_of.on_the_platform(client.capabilities, one, remote, here, before, less)
+    found += gaps_of.twins(known, there)
+    with store.ledger.begin() as connection:
+        for one in read:
+            deliveries.put_audience(connection, one)
+    return Verification(platform.value, account, now, len(known), tuple(found), seen)
+
+
+def not_configured(
+    store: MemberStore, platform: Platform, accounts: Iterable[str], now: datetime
+) -> list[Verification]:
+    """Accounts that were delivered to and are not configured any more: nobody can say what they hold."""
+    with store.ledger.reading() as connection:
+        known = deliveries.audiences(connection, platform)
+    left = Counter(one.key.account for one in known if one.remote_id) - Counter()
+    configured = set(accounts)
+    return [
+        Verification(
+            platform.value,
+            account,
+            now,
+            number,
+            (
+                Gap(
+                    "",
+                    "unconfigured",
+                    f"Account {account} of {platform.value} holds {number:,} audiences and is not configured "
+                    "any more: nothing is removed from them, not even opted-out people. Configure it again, "
+                    "or delete them there.",
+                ),
+            ),
+        )
+        for account, number in sorted(left.items())
+        if account not in configured
+    ]
+
+
+def _unanswered(
+    batches: Mapping[AudienceKey, Sequence[Any]], platform: Platform, account: str, now: datetime
+) -> Iterable[Gap]:
+    for key, planned in sorted(batches.items()):
+        old = [one for one in planned if now - one.planned_at > gaps_of.ANSWERED_AFTER]
+        if old and (key.platform, key.account) == (platform, account):
+            yield Gap(
+                key.audience,
+                "unanswered",
+                f"{people(sum(one.rows for one in old))} are in batches whose outcome nobody knows, the run "
+                "having ended before the answer: deliver again, they are sent once more.",
+            )
+
+
+def _without_consent(
+    store: MemberStore, held: Mapping[AudienceKey, Held], consent_lost: pl.Series | None
+) -> Iterable[Gap]:
+    if consent_lost is None or consent_lost.is_empty():
         return
-    if remote is None:
-        yield "The platform does not have it any more: deliver it again and it is made anew."
-        return
-    with ledger.begin() as connection:
-        here = deliveries.delivered(connection, known.key)
-        uploads = deliveries.uploads(connection, known.key)
-        deliveries.put_audience(connection, as_read(known, remote, uploads, here, now))
-        under_way = deliveries.under_way(connection, known.key)
-        oldest = deliveries.oldest_member(connection, known.key)
-        doubtful = deliveries.count_members(connection, known.key)
-    yield from _on_the_platform(known, remote, here)
-    yield from _in_the_ledger(client.capabilities, known, under_way, oldest, doubtful, now)
-
-
-def _on_the_platform(known: PlatformAudience, remote: RemoteAudience, here: int) -> Iterator[str]:
-    if remote.name != known.remote_name:
-        yield f"It is named '{remote.name}' there and '{known.remote_name}' here: somebody renamed it."
-    if not remote.ready:
-        yield f"It is not ready for use: {remote.status}."
-    shown = remote.size_low
-    if shown is not None and shown > max(here * ROUNDING, SMALLEST_SHOWN):
-        yield (
-            f"The platform shows at least {shown:,} people and {here:,} were delivered: somebody else adds "
-            "people to it. Delete it there; the next delivery makes it anew."
+    lost = consent_lost.to_frame("customer_id")
+    for key, here in held.items():
+        if not any(here.states.values()):
+            continue
+        # Whose removal is being processed was dealt with; so is who never got there.
+        there = store.members(key).filter(
+            ~((pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight"))
         )
-
-
-def _in_the_ledger(
-    capabilities: Capabilities,
-    known: PlatformAudience,
-    under_way: list[Batch],
-    oldest: datetime | None,
-    members: dict[MemberState, int],
-    now: datetime,
-) -> Iterator[str]:
-    late = [batch for batch in under_way if now - (batch.sent_at or batch.planned_at) > TOO_LONG]
-    if late:
-        yield (
-            f"{sum(batch.rows for batch in late):,} people have been in processing for more than "
-            f"{TOO_LONG.total_seconds() / 3600:.0f} hours: deliver again; if it persists, ask the platform."
-        )
-    moving = sum(batch.rows for batch in under_way)
-    adding = members.get(MemberState.ADDING, 0)
-    removing = members.get(MemberState.REMOVING, 0)
-    if adding + removing > moving:
-        yield (
-            f"{adding:,} additions and {removing:,} removals are not confirmed: "
-            "deliver again to send them once more."
-        )
-    if known.state is not AudienceState.ACTIVE:
-        yield "Its first delivery was not completed: deliver it again."
-    life = capabilities.membership_days
-    if life is not None and oldest is not None and now - oldest > timedelta(days=life):
-        yield f"Some people were last sent more than {life} days ago and have expired: deliver it again."
+        number = there.select("customer_id").unique().join(lost, on="customer_id", how="semi").height
+        if number:
+            yield Gap(
+                key.audience,
+                "no_consent",
+                f"{people(number)} who may not be advertised to may still be there: deliver again at once "
+                f"(audience-pipeline audiences sync {key.audience} --platform {key.platform.value}).",
+            )
