@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from audience_pipeline.sandbox import google_lists, google_members
-from audience_pipeline.sandbox.faults import Fault
 from audience_pipeline.sandbox.google_errors import GoogleError, envelope, request_id
 from audience_pipeline.sandbox.google_schema import rendered
 from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
@@ -23,6 +22,7 @@ QUOTAS = {
     "google_list_reads": "UserListReadRequests",
     "google_list_writes": "UserListMutateRequests",
 }
+STATUS = "/v1/requestStatus:retrieve"
 _LISTS = re.compile(r"/v1/accountTypes/(\w+)/accounts/(\w+)/userLists(?:/(\w+))?")
 _ACCOUNT_HEADER = re.compile(r"accountTypes/[A-Z_]+/accounts/\d+")
 
@@ -95,32 +95,30 @@ def check_token(world: World, call: Call) -> None:
         raise GoogleError(401, "Request had invalid authentication credentials.", "UNAUTHENTICATED", reason)
 
 
-def fault(kind: Fault, draw: int) -> Answer:
-    """How a throttle or an outage looks; ``draw`` chooses among the forms."""
-    if kind is Fault.THROTTLED:
-        error = _over("google_ingestion_writes", "minute")
-    elif draw % 2:
-        error = GoogleError(503, "The service is currently unavailable.", "UNAVAILABLE", "UNAVAILABLE")
-    else:
-        error = GoogleError(500, "Internal error encountered.", "INTERNAL", "INTERNAL_ERROR")
-    return json_answer(envelope(error), error.http)
+def quota_of(method: str, path: str) -> str:
+    """The quota that a call counts against."""
+    if path == STATUS:
+        return "google_status_reads"
+    if path in google_members.WRITES:
+        return "google_ingestion_writes"
+    return "google_list_reads" if method == "GET" else "google_list_writes"
 
 
 def _route(world: World, call: Call) -> object:
-    if call.path == "/v1/requestStatus:retrieve" and call.method == "GET":
-        _count(world, "google_status_reads")
-        return google_members.status(world, call.query.get("requestId") or call.query.get("request_id") or "")
-    if call.method == "POST" and call.path in google_members.WRITES:
-        _count(world, "google_ingestion_writes")
-        return google_members.WRITES[call.path](world, _body(call))
     named = _LISTS.fullmatch(call.path)
-    if named:
-        for header in ("login-account", "linked-account"):
-            if header in call.headers and not _ACCOUNT_HEADER.fullmatch(call.headers[header]):
-                raise GoogleError(400, f"Header {header} is not a resource name of an account.")
-        _count(world, "google_list_reads" if call.method == "GET" else "google_list_writes")
-        return _lists(world, call, *named.groups())
-    raise GoogleError(404, f"Method not found: {call.method} {call.path}", "NOT_FOUND", "NOT_FOUND")
+    reads = call.path == STATUS and call.method == "GET"
+    writes = call.path in google_members.WRITES and call.method == "POST"
+    if not (reads or writes or named):
+        raise GoogleError(404, f"Method not found: {call.method} {call.path}", "NOT_FOUND", "NOT_FOUND")
+    _count(world, quota_of(call.method, call.path))
+    if reads:
+        return google_members.status(world, call.query.get("requestId") or call.query.get("request_id") or "")
+    if writes or named is None:
+        return google_members.WRITES[call.path](world, _body(call))
+    for header in ("login-account", "linked-account"):
+        if header in call.headers and not _ACCOUNT_HEADER.fullmatch(call.headers[header]):
+            raise GoogleError(400, f"Header {header} is not a resource name of an account.")
+    return _lists(world, call, *named.groups())
 
 
 def _lists(world: World, call: Call, account_type: str, account: str, list_id: str | None) -> object:
@@ -159,10 +157,11 @@ def _body(call: Call) -> Any:
 def _count(world: World, quota: str) -> None:
     for window in ("minute", "day"):
         if world.quotas.use(f"{quota}_per_{window}", "project").over:
-            raise _over(quota, window)
+            raise over_quota(quota, window)
 
 
-def _over(quota: str, window: str) -> GoogleError:
+def over_quota(quota: str, window: str) -> GoogleError:
+    """The refusal of a call over a quota of :data:`QUOTAS`; ``window`` is minute or day."""
     name = f"{QUOTAS[quota]}Per{window.title()}PerProject"
     return GoogleError(
         429,

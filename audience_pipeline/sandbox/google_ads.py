@@ -13,6 +13,12 @@ from audience_pipeline.sandbox.google_gaql import LEVELS, AdsError, search
 from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
 from audience_pipeline.sandbox.world import World
 
+_STATUS = {
+    "quotaError": (429, "RESOURCE_EXHAUSTED"),
+    "requestError": (404, "NOT_FOUND"),
+    "authenticationError": (401, "UNAUTHENTICATED"),
+    "internalError": (500, "INTERNAL"),
+}
 VERSIONS = frozenset({"v23", "v24", "v25", "v26"})
 SEEDS_LIMIT = 10
 _PATH = re.compile(r"/(v\d+)/customers/(\d+)(?:/(\w+))?(?::(\w+))?")
@@ -38,14 +44,13 @@ def handle(world: World, call: Call) -> Answer:
     except GoogleError as error:
         raise Refused(json_answer(envelope(error), error.http, {"request-id": trace})) from None
     except AdsError as error:
-        raise Refused(_refusal(error, found[1] if found else "v26", trace)) from None
+        raise Refused(refusal(error, found[1] if found else "v26", trace)) from None
     return json_answer(content, headers={"request-id": trace})
 
 
-def _refusal(error: AdsError, version: str, trace: str) -> Answer:
-    status, http = ("RESOURCE_EXHAUSTED", 429) if error.throttled else ("INVALID_ARGUMENT", 400)
-    if "requestError" in error.content["errorCode"]:
-        status, http = "NOT_FOUND", 404
+def refusal(error: AdsError, version: str, trace: str) -> Answer:
+    """The answer to a call that fails as a whole."""
+    http, status = _STATUS.get(next(iter(error.content["errorCode"])), (400, "INVALID_ARGUMENT"))
     body = {"code": http, "message": "Request contains an invalid argument.", "status": status}
     return json_answer(
         {"error": {**body, "details": [_failure([error], version, trace)]}}, http, {"request-id": trace}
@@ -97,17 +102,17 @@ def _message(value: object, known: set[str]) -> dict[str, Any]:
     return value
 
 
+def over_quota(delay: str) -> AdsError:
+    """The refusal of an operation over the quota; ``delay`` is a duration such as ``30s``."""
+    error = AdsError("quotaError", "RESOURCE_EXHAUSTED", "Too many requests. Retry later.")
+    told = {"rateScope": "DEVELOPER", "rateName": "Number of operations per day", "retryDelay": delay}
+    error.content["details"] = {"quotaErrorDetails": told}
+    return error
+
+
 def _count(world: World, operations: int) -> None:
     if world.quotas.use("google_ads_operations_per_day", "project", operations).over:
-        error = AdsError("quotaError", "RESOURCE_EXHAUSTED", "Too many requests. Retry in 30 seconds.")
-        error.content["details"] = {
-            "quotaErrorDetails": {
-                "rateScope": "DEVELOPER",
-                "rateName": "Number of operations per day",
-                "retryDelay": "30s",
-            }
-        }
-        raise error
+        raise over_quota("30s")
 
 
 def _mutate(world: World, customer: str, body: Mapping[str, Any]) -> object:
@@ -165,7 +170,7 @@ def _operate(world: World, customer: str, operation: object, place: int, *, dry:
     )
     if not wanted.get("name"):
         raise AdsError("userListError", "NAME_ALREADY_USED", "A name is required.", where[:2])
-    if any(other.name == wanted["name"] for other in world.state.in_account("google", customer)):
+    if world.state.named("google", str(wanted["name"]), customer):
         raise AdsError("userListError", "NAME_ALREADY_USED", "The name is used by another list.", where[:2])
     if dry:
         return {}

@@ -37,7 +37,6 @@ class AdsError(Exception):
         self.content: dict[str, Any] = {"errorCode": {kind: name}, "message": message}
         if elements:
             self.content["location"] = {"fieldPathElements": elements}
-        self.throttled = kind == "quotaError"
 
 
 _QUERY = re.compile(

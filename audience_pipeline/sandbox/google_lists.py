@@ -227,7 +227,7 @@ def _check(world: World, account: str, wanted: Mapping[str, Any], own: Audience 
         if seconds > LONGEST_DAYS * DAY:
             raise wrong("user_list.membership_duration", "MEMBERSHIP_DURATION_TOO_LONG")
     name = wanted.get("displayName")
-    same = name and [one for one in world.state.in_account("google", account) if one.name == name]
+    same = world.state.named("google", name, account) if name else []
     if same and (own is None or same[0].id != own.id):
         raise wrong("user_list.display_name", "DISPLAY_NAME_ALREADY_USED")
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from pyroaring import BitMap
+
+from audience_pipeline.sandbox.faults import Fault
 from audience_pipeline.sandbox.google_errors import wrong
 from audience_pipeline.sandbox.google_messages import (
     INGEST_MEMBERS,
@@ -19,12 +23,14 @@ from audience_pipeline.sandbox.google_messages import (
     TermsOfServiceStatus,
     match_range,
 )
+from audience_pipeline.sandbox.google_quick import usual
 from audience_pipeline.sandbox.google_reading import Destination, Reading, destinations_of, parsed, validated
-from audience_pipeline.sandbox.members import rows_of
+from audience_pipeline.sandbox.google_schema import Reader
 from audience_pipeline.sandbox.wire import words
 from audience_pipeline.sandbox.world import World
 
 OLDEST_REQUEST = 50 * 86_400.0
+_GRANTED = (ConsentStatus.CONSENT_GRANTED, ConsentStatus.CONSENT_GRANTED)
 CONSENT_COUNTRIES = words(
     "AT BE BG HR CY CZ DK EE FI FR DE GR HU IS IE IT LV LI LT LU MT NL NO PL PT RO SK SI ES SE GB CH"
 )
@@ -32,50 +38,59 @@ CONSENT_COUNTRIES = words(
 
 def ingest(world: World, body: object) -> object:
     """``POST /v1/audienceMembers:ingest``: accepted as a whole or refused as a whole."""
-    request = parsed(INGEST_MEMBERS, body)
-    destinations, reading = validated(world, request)
+    request, reading = _read(INGEST_MEMBERS, body)
+    destinations, reading = validated(world, request, reading)
     terms = (request.get("termsOfService") or {}).get("customerMatchTermsOfServiceStatus")
     if reading.kind in {"userData", "mobileData"} and terms != TermsOfServiceStatus.ACCEPTED:
         raise wrong(
             "terms_of_service.customer_match_terms_of_service_status", "TERMS_AND_CONDITIONS_NOT_SIGNED"
         )
-    members = request["audienceMembers"]
-    consents = [_consent(request, member) for member in members]
     if request.get("validateOnly"):
         return {}
-    rows = rows_of(world.members.people, "google", reading.entries)
+    rows = world.members.rows.register("google", reading.rows)
+    persons = world.members.rows.persons(rows)
+    problems = _problems(world, request, reading, persons)
+    refused = world.faults.some(Fault.PARTIAL, len(reading.rows))
+    problems |= dict.fromkeys(refused, ProcessingErrorReason.PROCESSING_ERROR_REASON_INVALID_FORMAT)
+    indices = bool(refused) and min(refused) % 2 == 0
+    failed = _fails(world)
     statuses = []
     for destination in destinations:
-        chosen = _chosen(members, destination)
-        problems = {place: _problem(world, reading, consents, place, rows[place].person) for place in chosen}
-        used = [rows[place] for place in chosen if problems[place] is None]
-        world.members.add(destination.audience, used)
-        matched = sum(row.person is not None for row in used)
-        statuses.append(
-            _status(
-                destination,
-                Counter(problem for problem in problems.values() if problem is not None),
-                len(chosen),
-                _ingested(reading, chosen, matched),
-            )
-        )
+        chosen = _chosen(reading, destination)
+        if failed:
+            statuses.append(_failure(destination, len(chosen)))
+            continue
+        used = [place for place in chosen if place not in problems]
+        world.members.add(destination.audience, BitMap(rows[used]))
+        counted = _ingested(reading, chosen, int((persons[used] >= 0).sum()))
+        found = {place: problems[place] for place in chosen if place in problems}
+        statuses.append(_status(destination, found, len(chosen), counted, indices=indices))
     return _accepted(world, statuses)
 
 
 def remove(world: World, body: object) -> object:
     """``POST /v1/audienceMembers:remove``."""
-    request = parsed(REMOVE_MEMBERS, body)
-    destinations, reading = validated(world, request)
+    request, reading = _read(REMOVE_MEMBERS, body)
+    destinations, reading = validated(world, request, reading)
     if request.get("validateOnly"):
         return {}
-    rows, statuses = rows_of(world.members.people, "google", reading.entries), []
+    rows, statuses = world.members.rows.register("google", reading.rows), []
+    failed = _fails(world)
     for destination in destinations:
-        chosen = _chosen(request["audienceMembers"], destination)
-        world.members.remove(destination.audience, [rows[place] for place in chosen])
+        chosen = _chosen(reading, destination)
+        if failed:
+            statuses.append(_failure(destination, len(chosen)))
+            continue
+        world.members.remove(destination.audience, BitMap(rows[chosen]))
         name = f"{reading.kind}RemovalStatus"
         counted = {"audienceMembersRemovalStatus": {name: _counts(reading, chosen)}}
-        statuses.append(_status(destination, Counter(), len(chosen), counted))
+        statuses.append(_status(destination, {}, len(chosen), counted))
     return _accepted(world, statuses)
+
+
+def _read(reader: Reader, body: object) -> tuple[dict[str, Any], Reading | None]:
+    found = usual(body)
+    return (parsed(reader, body), None) if found is None else (parsed(reader, found[0]), found[1])
 
 
 def remove_all(world: World, body: object) -> object:
@@ -87,10 +102,13 @@ def remove_all(world: World, body: object) -> object:
         raise wrong("remove_as_of_time", "INVALID_REMOVE_AS_OF_TIME")
     if request.get("validateOnly"):
         return {}
-    statuses = []
+    statuses, failed = [], _fails(world)
     for destination in destinations:
+        if failed:
+            statuses.append(_failure(destination, 0))
+            continue
         world.members.clear(destination.audience, before)
-        statuses.append(_status(destination, Counter(), 0, {"removeAllAudienceMembersStatus": {}}))
+        statuses.append(_status(destination, {}, 0, {"removeAllAudienceMembersStatus": {}}))
     return _accepted(world, statuses)
 
 
@@ -145,14 +163,38 @@ def _accepted(world: World, statuses: list[dict[str, Any]]) -> object:
     return {"requestId": request_id}
 
 
+def _fails(world: World) -> bool:
+    """The request is accepted, and then nothing of it takes effect."""
+    return world.faults.strikes(Fault.PROCESSING) is not None
+
+
+def _failure(destination: Destination, records: int) -> dict[str, Any]:
+    reason = ProcessingErrorReason.PROCESSING_ERROR_REASON_INTERNAL_ERROR
+    return {
+        "destination": destination.sent,
+        "requestStatus": RequestStatus.FAILED,
+        "errorInfo": {"errorCounts": [{"recordCount": str(records), "reason": reason}]},
+    }
+
+
 def _status(
-    destination: Destination, problems: Counter[ProcessingErrorReason], records: int, counted: dict[str, Any]
+    destination: Destination,
+    problems: Mapping[int, ProcessingErrorReason],
+    records: int,
+    counted: dict[str, Any],
+    *,
+    indices: bool = False,
 ) -> dict[str, Any]:
-    failed = problems.total()
     outcome = RequestStatus.SUCCESS
-    if failed:
-        outcome = RequestStatus.FAILED if failed == records else RequestStatus.PARTIAL_SUCCESS
-    errors = [{"recordCount": str(count), "reason": reason} for reason, count in sorted(problems.items())]
+    if problems:
+        outcome = RequestStatus.FAILED if len(problems) == records else RequestStatus.PARTIAL_SUCCESS
+    places: dict[ProcessingErrorReason, list[int]] = {}
+    for place, reason in sorted(problems.items()):
+        places.setdefault(reason, []).append(place)
+    errors = [
+        {"recordCount": str(len(found)), "reason": reason, **({"recordIndices": found} if indices else {})}
+        for reason, found in sorted(places.items())
+    ]
     return {
         "destination": destination.sent,
         "requestStatus": outcome,
@@ -173,34 +215,35 @@ def _counts(reading: Reading, chosen: Sequence[int]) -> dict[str, Any]:
     return {"recordCount": str(len(chosen)), name: str(sum(reading.identifiers[place] for place in chosen))}
 
 
-def _chosen(members: Sequence[dict[str, Any]], destination: Destination) -> list[int]:
+def _chosen(reading: Reading, destination: Destination) -> list[int]:
     return [
         place
-        for place, member in enumerate(members)
-        if not member.get("destinationReferences") or destination.reference in member["destinationReferences"]
+        for place, references in enumerate(reading.references)
+        if not references or destination.reference in references
     ]
 
 
-def _consent(request: Mapping[str, Any], member: Mapping[str, Any]) -> tuple[int, int]:
-    """Consent of a member; what it does not say is taken from the request."""
-    own, general = member.get("consent") or {}, request.get("consent") or {}
-    user_data, personalisation = (
-        own.get(name) or general.get(name) or ConsentStatus.CONSENT_STATUS_UNSPECIFIED
-        for name in ("adUserData", "adPersonalization")
-    )
-    return user_data, personalisation
+def _problems(
+    world: World, request: Mapping[str, Any], reading: Reading, persons: npt.NDArray[np.int64]
+) -> dict[int, ProcessingErrorReason]:
+    """Why accepted members are not used, by their place.
 
-
-def _problem(
-    world: World, reading: Reading, consents: Sequence[tuple[int, int]], place: int, person: int | None
-) -> ProcessingErrorReason | None:
-    """Why an accepted member is not used."""
-    if ConsentStatus.CONSENT_DENIED in consents[place]:
-        return ProcessingErrorReason.PROCESSING_ERROR_REASON_DENIED_CONSENT
-    if ConsentStatus.CONSENT_STATUS_UNSPECIFIED not in consents[place]:
-        return None
-    country = reading.countries[place]
-    european = country in CONSENT_COUNTRIES
-    if country is None and person is not None:
-        european = world.members.people.lives_in(person, CONSENT_COUNTRIES)
-    return ProcessingErrorReason.PROCESSING_ERROR_REASON_NO_CONSENT if european else None
+    What a member does not say of consent is taken from the request.
+    """
+    said = request.get("consent") or {}
+    general = said.get("adUserData") or 0, said.get("adPersonalization") or 0
+    problems = {}
+    for place, own in enumerate(reading.consents):
+        consent = own[0] or general[0], own[1] or general[1]
+        if consent == _GRANTED:
+            continue
+        if ConsentStatus.CONSENT_DENIED in consent:
+            problems[place] = ProcessingErrorReason.PROCESSING_ERROR_REASON_DENIED_CONSENT
+            continue
+        country, person = reading.countries[place], int(persons[place])
+        european = country in CONSENT_COUNTRIES
+        if country is None and person >= 0:
+            european = world.members.people.lives_in(person, CONSENT_COUNTRIES)
+        if european:
+            problems[place] = ProcessingErrorReason.PROCESSING_ERROR_REASON_NO_CONSENT
+    return problems

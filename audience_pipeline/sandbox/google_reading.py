@@ -6,8 +6,8 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from audience_pipeline.sandbox import google_lists
@@ -15,12 +15,14 @@ from audience_pipeline.sandbox.google_errors import GoogleError, invalid, wrong
 from audience_pipeline.sandbox.google_messages import DATA_KINDS, AccountType, Encoding
 from audience_pipeline.sandbox.google_schema import Reader, Violation
 from audience_pipeline.sandbox.people import Entry, Kind, sha256
+from audience_pipeline.sandbox.rows import pack
 from audience_pipeline.sandbox.state import Audience
 from audience_pipeline.sandbox.world import World
 
 MEMBERS_LIMIT = 10_000
 IDENTIFIERS_LIMIT = 10
 DESTINATIONS_LIMIT = 10
+POSTAL_CODE_LENGTH = 16
 KEY_OF_KIND = {
     "userData": "CONTACT_ID",
     "mobileData": "MOBILE_ID",
@@ -46,10 +48,16 @@ class Reading:
     """The members of a request, read without a mistake."""
 
     kind: str
-    entries: list[list[Entry]]
-    identifiers: list[int]
-    countries: list[str | None]
+    rows: list[bytes] = field(default_factory=list, repr=False)
+    """As :func:`rows.pack` makes them."""
+    identifiers: list[int] = field(default_factory=list)
+    """How many each member has."""
+    countries: list[str | None] = field(default_factory=list)
     """The country that an address of the member names."""
+    references: list[Sequence[str]] = field(default_factory=list)
+    """The destinations that each member names; none is all."""
+    consents: list[tuple[int, int]] = field(default_factory=list)
+    """What each member itself says of user data and of personalisation."""
 
 
 def parsed(reader: Reader, body: object) -> dict[str, Any]:
@@ -65,21 +73,15 @@ def parsed(reader: Reader, body: object) -> dict[str, Any]:
     return dict(request or {})
 
 
-def validated(world: World, request: Mapping[str, Any]) -> tuple[list[Destination], Reading]:
-    """Destinations and members of a request.
+def validated(
+    world: World, request: Mapping[str, Any], reading: Reading | None
+) -> tuple[list[Destination], Reading]:
+    """Destinations and members of a request; ``reading`` when the members have been read already.
 
     Raises:
         GoogleError: 400, for the whole request.
     """
-    members = request.get("audienceMembers") or []
-    if not members:
-        raise wrong("audience_members", "REQUIRED_FIELD_MISSING")
-    if len(members) > MEMBERS_LIMIT:
-        raise wrong("audience_members", "TOO_MANY_AUDIENCE_MEMBERS")
-    kinds = {kind for member in members for kind in DATA_KINDS if kind in member}
-    if len(kinds) > 1:
-        raise wrong("audience_members", "MULTIPLE_DATA_TYPES_NOT_ALLOWED")
-    kind = min(kinds, default="userData")
+    kind = reading.kind if reading else _kind(request.get("audienceMembers") or [])
     destinations = destinations_of(world, request, kind)
     encoding = request.get("encoding") or Encoding.ENCODING_UNSPECIFIED
     if kind == "userData" and encoding == Encoding.ENCODING_UNSPECIFIED:
@@ -91,19 +93,43 @@ def validated(world: World, request: Mapping[str, Any]) -> tuple[list[Destinatio
             "FAILED_PRECONDITION",
             "NOT_ALLOWLISTED",
         )
-    references = {destination.reference for destination in destinations}
-    reading, violations = Reading(kind, [], [], []), list[Violation]()
-    for place, member in enumerate(members):
-        path = f"audience_members[{place}]"
-        if not set(member.get("destinationReferences") or ()) <= references:
-            violations.append(_violation(f"{path}.destination_references", "INVALID_DESTINATION"))
-        entries, country = _entries(member, kind, encoding, path, violations)
-        reading.entries.append(entries)
-        reading.identifiers.append(_sent(member, kind))
-        reading.countries.append(country)
+    violations: list[Violation] = []
+    if reading is None:
+        reading = Reading(kind)
+        for place, member in enumerate(request["audienceMembers"]):
+            _read(member, reading, encoding, f"audience_members[{place}]", violations)
+    known = {destination.reference for destination in destinations}
+    for place, references in enumerate(reading.references):
+        if references and not known.issuperset(references):
+            path = f"audience_members[{place}].destination_references"
+            violations.append(_violation(path, "INVALID_DESTINATION"))
     if violations:
         raise invalid(violations)
     return destinations, reading
+
+
+def _kind(members: Sequence[Mapping[str, Any]]) -> str:
+    """The one kind of data that a request carries."""
+    if not members:
+        raise wrong("audience_members", "REQUIRED_FIELD_MISSING")
+    if len(members) > MEMBERS_LIMIT:
+        raise wrong("audience_members", "TOO_MANY_AUDIENCE_MEMBERS")
+    kinds = {kind for member in members for kind in DATA_KINDS if kind in member}
+    if len(kinds) > 1:
+        raise wrong("audience_members", "MULTIPLE_DATA_TYPES_NOT_ALLOWED")
+    return min(kinds, default="userData")
+
+
+def _read(
+    member: Mapping[str, Any], reading: Reading, encoding: int, path: str, violations: list[Violation]
+) -> None:
+    entries, country = _entries(member, reading.kind, encoding, path, violations)
+    consent = member.get("consent") or {}
+    reading.rows.append(pack(entries))
+    reading.identifiers.append(_sent(member, reading.kind))
+    reading.countries.append(country)
+    reading.references.append(member.get("destinationReferences") or ())
+    reading.consents.append((consent.get("adUserData") or 0, consent.get("adPersonalization") or 0))
 
 
 def _sent(member: Mapping[str, Any], kind: str) -> int:
@@ -223,7 +249,7 @@ def _address(
     region, postal_code = address["regionCode"], address["postalCode"].strip()
     if not re.fullmatch(r"[A-Z]{2}", region):
         violations.append(_violation(f"{path}.region_code", "INVALID_REGION_CODE"))
-    if len(postal_code) > 16:
+    if len(postal_code) > POSTAL_CODE_LENGTH:
         violations.append(_violation(f"{path}.postal_code", "INVALID_POSTAL_CODE"))
     for name, kind in zip(names, (Kind.FIRST_NAME, Kind.LAST_NAME), strict=True):
         _hashed(address[name], kind, encoding, f"{path}.{names[name]}", entries, violations)

@@ -1,16 +1,16 @@
-"""What only the sandbox has: a look inside, and control of time and limits. Under ``/_sandbox/``."""
+"""What only the sandbox has: a look inside, and control of time, limits and faults. Under ``/_sandbox/``."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from audience_pipeline.sandbox.clock import rfc3339
+from audience_pipeline.sandbox.faults import PLATFORMS, Options
 from audience_pipeline.sandbox.google_lists import expire
 from audience_pipeline.sandbox.state import Audience
 from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
 from audience_pipeline.sandbox.world import World
-
-PLATFORMS = ("meta", "google", "tiktok")
 
 
 def handle(world: World, call: Call) -> Answer:
@@ -26,27 +26,41 @@ def handle(world: World, call: Call) -> Answer:
         audiences = world.state.audiences(_platform(call))
         return json_answer({"audiences": [_summary(world, audience) for audience in audiences]})
     if place == ("GET", "/members"):
-        found = world.state.audience(_platform(call), call.query.get("audience_id", ""))
-        if found is None:
-            raise _no(404, "there is no such audience")
-        summary = _summary(world, found)
-        content = {"audience_id": found.id, "size": summary["size"], "matched": summary["matched"]}
-        return json_answer({**content, "members": world.members.hashes(found)})
-    if place == ("GET", "/limits"):
-        return json_answer(world.quotas.limits())
+        found = _audience(world, call)
+        summary, listed = _summary(world, found), world.members.listed(found)
+        content = {
+            "audience_id": found.id,
+            **{name: summary[name] for name in ("name", "account", "size", "matched")},
+        }
+        return json_answer(
+            {**content, "members": [row for row, _ in listed], "people": [who for _, who in listed]}
+        )
+    if place == ("GET", "/people"):
+        return json_answer({"people": world.members.people.everybody(_platform(call))})
+    try:
+        return json_answer(_control(world, place, call))
+    except ValueError as error:
+        raise _no(400, str(error)) from None
+
+
+def _control(world: World, place: tuple[str, str], call: Call) -> object:
     if place == ("POST", "/limits"):
-        try:
-            world.quotas.change(_object(call))
-        except ValueError as error:
-            raise _no(400, str(error)) from None
-        return json_answer(world.quotas.limits())
+        world.quotas.change(_object(call))
+    if place in {("GET", "/limits"), ("POST", "/limits")}:
+        return world.quotas.limits()
+    if place == ("POST", "/faults"):
+        world.faults.change(Options.read({**asdict(world.faults.options), **_object(call)}))
+    if place in {("GET", "/faults"), ("POST", "/faults")}:
+        return world.faults.report()
     if place == ("POST", "/clock"):
         seconds = _object(call).get("advance_seconds")
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or seconds < 0:
             raise _no(400, "advance_seconds must be a number that is not negative")
-        now = world.clock.advance(seconds)
-        return json_answer({"time": now, "iso": rfc3339(now)})
-    raise _no(404, "the sandbox has health, audiences, members, limits and clock")
+        world.clock.advance(seconds)
+    if place in {("GET", "/clock"), ("POST", "/clock")}:
+        now = world.clock.now()
+        return {"time": now, "iso": rfc3339(now)}
+    raise _no(404, "the sandbox has health, audiences, members, people, limits, faults and clock")
 
 
 def _summary(world: World, audience: Audience) -> dict[str, Any]:
@@ -61,6 +75,21 @@ def _summary(world: World, audience: Audience) -> dict[str, Any]:
         "matched": world.members.matched(audience),
         "created": rfc3339(audience.created),
     }
+
+
+def _audience(world: World, call: Call) -> Audience:
+    """The audience of ``audience_id``, or of ``name`` and, where several accounts have one, ``account``."""
+    platform, name = _platform(call), call.query.get("name")
+    if name is None:
+        found = world.state.audience(platform, call.query.get("audience_id", ""))
+        same = [found] if found else []
+    else:
+        same = world.state.named(platform, name, call.query.get("account"))
+    if not same:
+        raise _no(404, "there is no such audience")
+    if len(same) > 1:
+        raise _no(400, f"{len(same)} audiences have this name: ask by audience_id")
+    return same[0]
 
 
 def _platform(call: Call) -> str:

@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Callable
-from itertools import count
 from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
 
 from audience_pipeline.sandbox import meta_audiences, meta_lookalikes, meta_users
-from audience_pipeline.sandbox.faults import Fault
+from audience_pipeline.sandbox.meta_answers import (
+    SERVED,
+    VERSION,
+    business_usage,
+    envelope,
+    idle_headers,
+    usage_headers,
+)
 from audience_pipeline.sandbox.meta_calls import (
     ALWAYS_ALLOWED,
     GraphCall,
     GraphError,
     missing_object,
 )
-from audience_pipeline.sandbox.quotas import Usage
 from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
 from audience_pipeline.sandbox.world import World
 
 TOKEN = "sandbox-meta-token"  # noqa: S105 (documented)
 EXPIRED_TOKEN = "sandbox-meta-expired-token"  # noqa: S105
-VERSION = "v26.0"
-SERVED = frozenset({"v25.0", VERSION})
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
-_traces = count(1)
 
 
 def handle(world: World, call: Call) -> Answer:
@@ -39,7 +40,7 @@ def handle(world: World, call: Call) -> Answer:
         Refused: an error in Meta's envelope.
     """
     version, segments = _version(call.path)
-    headers = {"facebook-api-version": version, **_idle_headers("0")}
+    headers = {"facebook-api-version": version, **idle_headers("0")}
     try:
         if version not in SERVED:
             raise GraphError(2635, f"You are calling a deprecated version of the Ads API: {version}.")
@@ -49,21 +50,7 @@ def handle(world: World, call: Call) -> Answer:
         headers |= _count(world, account, graph.method)
         return json_answer(_route(graph, segments), headers=headers)
     except GraphError as error:
-        raise Refused(_envelope(error, headers)) from None
-
-
-def fault(kind: Fault, draw: int) -> Answer:
-    """How a throttle or an outage looks; ``draw`` chooses among the forms."""
-    headers = {"facebook-api-version": VERSION, **_idle_headers("0")}
-    if kind is Fault.THROTTLED:
-        code, subcode = ((80003, 2446079), (17, 2446079), (4, None), (613, 5044001))[draw % 4]
-        headers |= _business_usage("0", 100, 1)
-        return _envelope(GraphError(code, "There have been too many calls.", subcode=subcode), headers)
-    if draw % 2:
-        return _envelope(
-            GraphError(2, "Service temporarily unavailable.", status=503, transient=True), headers
-        )
-    return _envelope(GraphError(1, "An unknown error occurred.", status=500), headers)
+        raise Refused(envelope(error, headers)) from None
 
 
 def _version(path: str) -> tuple[str, list[str]]:
@@ -185,49 +172,6 @@ def _count(world: World, account: str, method: str) -> dict[str, str]:
             "(#80003) There have been too many calls from this ad-account. Wait a bit and try again.",
             subcode=2446079,
         )
-        error.headers |= _business_usage(account, 100, ceil(calls.wait / 60))
+        error.headers |= business_usage(account, 100, ceil(calls.wait / 60))
         raise error
-    return _headers(account, app, score, calls)
-
-
-def _headers(account: str, app: Usage, score: Usage, calls: Usage) -> dict[str, str]:
-    percent = ceil(app.share * 100)
-    return {
-        "x-app-usage": json.dumps({"call_count": percent, "total_cputime": percent, "total_time": percent}),
-        "x-ad-account-usage": json.dumps(
-            {
-                "acc_id_util_pct": round(score.share * 100, 2),
-                "reset_time_duration": 300,
-                "ads_api_access_tier": "standard_access",
-            }
-        ),
-        **_business_usage(account, ceil(calls.share * 100), 0),
-    }
-
-
-def _idle_headers(account: str) -> dict[str, str]:
-    return _headers(account, Usage(0, 0), Usage(0, 0), Usage(0, 0))
-
-
-def _business_usage(account: str, percent: int, minutes: int) -> dict[str, str]:
-    usage = {
-        "type": "custom_audience",
-        "call_count": percent,
-        "total_cputime": percent,
-        "total_time": percent,
-        "estimated_time_to_regain_access": minutes,
-        "ads_api_access_tier": "standard_access",
-    }
-    return {"x-business-use-case-usage": json.dumps({account: [usage]})}
-
-
-def _envelope(error: GraphError, headers: dict[str, str]) -> Answer:
-    content: dict[str, Any] = {"message": error.text, "type": "OAuthException", "code": error.code}
-    if error.subcode is not None:
-        content["error_subcode"] = error.subcode
-    if error.transient:
-        content["is_transient"] = True
-    if error.fields:
-        content["error_data"] = {"blame_field_specs": [[name] for name in error.fields]}
-    content["fbtrace_id"] = f"Asandbox{next(_traces):08d}"
-    return json_answer({"error": content}, error.status, {**headers, **error.headers})
+    return usage_headers(account, app, score, calls)

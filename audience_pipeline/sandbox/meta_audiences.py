@@ -7,6 +7,7 @@ import binascii
 from typing import Any
 from urllib.parse import urlencode
 
+from audience_pipeline.sandbox import meta_policy
 from audience_pipeline.sandbox.meta_calls import GraphCall, GraphError
 from audience_pipeline.sandbox.meta_names import (
     ACCOUNT_FIELDS,
@@ -33,6 +34,8 @@ OPERATION_TEXTS = {
     415: "Audience replace failed.",
     441: "We are finding people who fit the audience.",
     434: "The lookalike is being built.",
+    471: "Flagged: the name or the description suggests prohibited information.",
+    500: "The last upload could not be processed.",
 }
 
 
@@ -47,7 +50,7 @@ def create(call: GraphCall, account: str) -> object:
         raise GraphError(
             100, "The parameter customer_file_source is required.", fields=["customer_file_source"]
         )
-    if len(call.world.state.in_account("meta", account, "members")) >= ACCOUNT_LIMIT:
+    if call.world.state.count("meta", account, "members") >= ACCOUNT_LIMIT:
         raise GraphError(2654, f"This ad account has reached the limit of {ACCOUNT_LIMIT} custom audiences.")
     details = {
         "subtype": "CUSTOM",
@@ -56,14 +59,19 @@ def create(call: GraphCall, account: str) -> object:
         "is_value_based": call.flag("is_value_based"),
         **_changeable(call),
     }
-    return {"id": call.world.new_audience("meta", account, FIRST_ID, name, "members", details).id}
+    made = call.world.new_audience("meta", account, FIRST_ID, name, "members", details)
+    meta_policy.draw(call.world, made)
+    call.world.state.save(made)
+    return {"id": made.id}
 
 
 def update(call: GraphCall, audience: Audience) -> object:
     """``POST /{audience_id}``."""
     call.allow(UPDATE_PARAMETERS)
+    meta_policy.refuse_flagged(call.world, audience, meta_policy.EDIT_AUDIENCE)
     if "name" in call.parameters:
         audience.name = call.need("name")
+        meta_policy.draw(call.world, audience)
     if "description" in call.parameters:
         audience.details["description"] = call.text("description")
     if "customer_file_source" in call.parameters:
@@ -214,13 +222,15 @@ def describe(world: World, audience: Audience, fields: list[str]) -> dict[str, A
         "approximate_count_upper_bound": high,
         "operation_status": {"code": operation, "description": OPERATION_TEXTS[operation]},
         "delivery_status": _delivery(world, audience),
-        "lookalike_audience_ids": [lookalike.id for lookalike in lookalikes_of(world, audience)] or None,
         "time_created": int(audience.created),
         "time_updated": int(audience.updated),
         "time_content_updated": int(audience.content_updated) if audience.content_updated else None,
-        "fields_violating_integrity_policy": [],
         **audience.details,
     }
+    if "fields_violating_integrity_policy" in fields:
+        facts["fields_violating_integrity_policy"] = meta_policy.violating(world, audience)
+    if "lookalike_audience_ids" in fields:
+        facts["lookalike_audience_ids"] = [one.id for one in lookalikes_of(world, audience)] or None
     chosen = {name: facts[name] for name in fields if name != "id" and facts.get(name) is not None}
     return {"id": audience.id, **chosen}
 
@@ -247,6 +257,8 @@ def _operation(world: World, audience: Audience) -> int:
     settled = world.members.settled(audience)
     if audience.kind == "lookalike":
         return 200 if settled else 434
+    if meta_policy.violating(world, audience):
+        return 471
     replacing = replace_status(world, audience)
     if replacing is not None:
         return replacing
@@ -254,6 +266,8 @@ def _operation(world: World, audience: Audience) -> int:
         return 410
     if not settled:
         return 441
+    if audience.details.get("broken"):
+        return 500
     size, matched = world.members.size(audience), world.members.matched(audience)
     if audience.details.get("invalid", 0) > audience.details.get("received", 0) / 2:
         return 412

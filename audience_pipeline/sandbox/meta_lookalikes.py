@@ -8,6 +8,7 @@ from typing import Any
 from audience_pipeline.sandbox.meta_audiences import FIRST_ID
 from audience_pipeline.sandbox.meta_calls import GraphCall, GraphError
 from audience_pipeline.sandbox.meta_names import CREATE_PARAMETERS
+from audience_pipeline.sandbox.meta_policy import LOOKALIKE, refuse_flagged
 from audience_pipeline.sandbox.state import Audience
 from audience_pipeline.sandbox.wire import parse_json
 
@@ -38,6 +39,7 @@ def create(call: GraphCall, account: str) -> object:
             "Param origin_audience_id is no seed audience of this account.",
             fields=["origin_audience_id"],
         )
+    refuse_flagged(world, seed, LOOKALIKE)
     if seed.details.get("usage_restriction") == "NO_DERIVATIVES":
         raise GraphError(2654, "The source audience may not be used for lookalikes.", subcode=1713092)
     spec = _spec(call)

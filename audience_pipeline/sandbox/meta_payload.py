@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from math import isfinite
+from typing import Any
 
 from audience_pipeline.sandbox.meta_calls import GraphCall, GraphError
 from audience_pipeline.sandbox.people import Entry, Kind, sha256
+from audience_pipeline.sandbox.rows import pack, packed_hex
 from audience_pipeline.sandbox.state import Audience
 
 SAMPLES_LIMIT = 100
@@ -50,10 +52,11 @@ class Payload:
 
     columns: tuple[str, ...]
     received: int
-    entries: list[list[Entry]]
-    limited: list[bool]
-    """True for rows under limited data use: kept, and not matched."""
-    samples: dict[str, str]
+    rows: list[bytes] = field(repr=False)
+    """As :func:`rows.pack` makes them, valid ones only."""
+    sent: list[Sequence[Any]] = field(repr=False)
+    """The same as they came."""
+    samples: dict[str, str] = field(repr=False)
     invalid: int
 
 
@@ -69,8 +72,9 @@ def read_payload(call: GraphCall, audience: Audience | None) -> Payload:
     unknown = set(payload) - PAYLOAD_KEYS
     if unknown:
         raise GraphError(100, f"payload does not know {min(unknown)}.", fields=["payload"])
-    if payload.get("is_raw") not in {None, False, "false"}:
-        raise GraphError(100, "payload.is_raw: the sandbox takes hashed data only.", fields=["payload"])
+    # True is what the official client sends with several columns, hashed all the same.
+    if payload.get("is_raw") not in (None, False, True, "false", "true"):
+        raise GraphError(100, "payload.is_raw must be a boolean.", fields=["payload"])
     columns, flat = _columns(payload.get("schema"))
     if VALUE in columns and audience is not None and not audience.details.get("is_value_based"):
         raise GraphError(
@@ -100,22 +104,62 @@ def _columns(schema: object) -> tuple[tuple[str, ...], bool]:
     raise GraphError(100, "payload.schema is not a known key or list of known keys.", fields=["schema"])
 
 
-def _sort(columns: tuple[str, ...], rows: Sequence[Sequence[object]]) -> Payload:
-    entries: list[list[Entry]] = []
-    limited: list[bool] = []
+def without(payload: Payload, places: Collection[int], reason: str) -> Payload:
+    """The payload with some of its valid rows refused."""
+    samples = dict(payload.samples)
+    for place in places:
+        _sample(samples, payload.sent[place], reason)
+    kept = [place for place in range(len(payload.rows)) if place not in places]
+    return replace(
+        payload,
+        rows=[payload.rows[place] for place in kept],
+        sent=[payload.sent[place] for place in kept],
+        samples=samples,
+        invalid=payload.invalid + len(places),
+    )
+
+
+def _sample(samples: dict[str, str], row: object, reason: str) -> None:
+    """Note an invalid row, as long as there is room."""
+    if len(samples) < SAMPLES_LIMIT:
+        samples[json.dumps(row, ensure_ascii=False)] = reason
+
+
+def _sort(columns: tuple[str, ...], data: Sequence[Sequence[Any]]) -> Payload:
     samples: dict[str, str] = {}
-    invalid = 0
-    options = columns.index(OPTIONS) if OPTIONS in columns else None
-    for row in rows:
-        read = _entries(columns, row)
-        if read:
-            entries.append(read)
-            limited.append(options is not None and bool(row[options]) and row[options] != "[]")
-            continue
-        invalid += 1
-        if len(samples) < SAMPLES_LIMIT:
-            samples[json.dumps(row, ensure_ascii=False)] = "Invalid row."
-    return Payload(columns, len(rows), entries, limited, samples, invalid)
+    rows: list[bytes] = []
+    sent: list[Sequence[Any]] = []
+    read = _reader(columns)
+    for row in data:
+        found = read(row)
+        if found is None:
+            _sample(samples, row, "Invalid row.")
+        else:
+            rows.append(found)
+            sent.append(row)
+    return Payload(columns, len(data), rows, sent, samples, len(data) - len(rows))
+
+
+def _reader(columns: tuple[str, ...]) -> Callable[[Sequence[Any]], bytes | None]:
+    """What reads a row of these columns; None for an invalid one."""
+    if not set(columns) <= set(HASHED):
+        return lambda row: _packed(columns, row)
+    order = sorted(range(len(columns)), key=lambda place: HASHED[columns[place]])
+    kinds = bytes(HASHED[columns[place]] for place in order)
+
+    def read(row: Sequence[Any]) -> bytes | None:
+        return None if _EMPTY in row else packed_hex(kinds, [row[place] for place in order])
+
+    return read
+
+
+def _packed(columns: tuple[str, ...], row: Sequence[Any]) -> bytes | None:
+    entries = _entries(columns, row)
+    if not entries:
+        return None
+    options = row[columns.index(OPTIONS)] if OPTIONS in columns else None
+    limited = bool(options) and options != "[]"
+    return pack([*entries, (int(Kind.LIMITED), bytes(32))] if limited else entries)
 
 
 def _entries(columns: tuple[str, ...], row: Sequence[object]) -> list[Entry] | None:

@@ -6,10 +6,13 @@ import json
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pyroaring import BitMap
+
 from audience_pipeline.sandbox.clock import rfc3339
-from audience_pipeline.sandbox.members import Row, rows_of
+from audience_pipeline.sandbox.faults import Fault
 from audience_pipeline.sandbox.meta_calls import GraphCall, GraphError, as_integer
-from audience_pipeline.sandbox.meta_payload import Payload, read_payload
+from audience_pipeline.sandbox.meta_payload import Payload, read_payload, without
+from audience_pipeline.sandbox.meta_policy import EDIT_PEOPLE, refuse_flagged
 from audience_pipeline.sandbox.state import Audience
 from audience_pipeline.sandbox.world import World
 
@@ -34,6 +37,7 @@ class Session:
     sequences: str
     last: int | None
     columns: str
+    failed: int = 0
 
     @property
     def seen(self) -> set[int]:
@@ -73,7 +77,7 @@ def remove_everywhere(call: GraphCall, account: str) -> object:
     call.allow({"namespace", "payload", "session"})
     world, payload = call.world, read_payload(call, None)
     batch = _batch(call, required=False)
-    rows = _rows(world, payload)
+    rows = BitMap(world.members.rows.register("meta", payload.rows))
     for audience in world.state.in_account("meta", account, "members"):
         world.members.remove(audience, rows)
     session_id = batch.session_id if batch else _own_session(world)
@@ -104,6 +108,7 @@ def _upload(call: GraphCall, audience: Audience, action: str) -> object:
         raise GraphError(100, "People can only be sent to a customer file audience.", fields=["payload"])
     world = call.world
     payload = read_payload(call, audience)
+    refuse_flagged(world, audience, EDIT_PEOPLE)
     batch = _batch(call, required=action == "replace")
     _refuse_during_replace(world, audience, action, batch)
     session = _session(world, audience, action, batch, payload)
@@ -116,15 +121,23 @@ def _upload(call: GraphCall, audience: Audience, action: str) -> object:
         return _answer(*answer, session.received, session.invalid, {})
     if action == "replace" and not session.seen:
         world.members.clear(audience)
-    rows = _rows(world, payload)
+    failed = False
+    if action == "add":
+        payload = without(payload, world.faults.some(Fault.PARTIAL, len(payload.rows)), "Could not be read.")
+        failed = world.faults.strikes(Fault.PROCESSING) is not None
+    ordinals = world.members.rows.register("meta", payload.rows)
     if action == "remove":
-        world.members.remove(audience, rows)
+        world.members.remove(audience, BitMap(ordinals))
     else:
-        world.members.add(audience, rows)
+        world.members.add(audience, BitMap() if failed else BitMap(ordinals))
+    if action != "remove":
+        audience.details["broken"] = failed
+        world.state.save(audience)
+        session.failed = max(session.failed, int(failed))
     if sequence not in session.seen:
         session.received += payload.received
         session.invalid += payload.invalid
-        session.matched += sum(row.person is not None for row in rows)
+        session.matched += 0 if failed else int((world.members.rows.persons(ordinals) >= 0).sum())
         session.sequences = json.dumps(sorted(session.seen | {sequence}))
         audience.details["received"] = audience.details.get("received", 0) + payload.received
         audience.details["invalid"] = audience.details.get("invalid", 0) + payload.invalid
@@ -211,7 +224,7 @@ def _describe(world: World, session: Session) -> dict[str, str]:
         "num_invalid_entries": str(session.invalid),
         "num_matched": str(session.matched if done else 0),
         "progress": "100" if done else "50",
-        "stage": "done" if done else "matching",
+        "stage": ("failed" if session.failed else "done") if done else "matching",
         "start_time": rfc3339(session.started),
     }
     if done:
@@ -230,14 +243,6 @@ def _answer(
         # Seen both ways on the real service: an object with samples, an empty array without.
         "invalid_entry_samples": samples or [],
     }
-
-
-def _rows(world: World, payload: Payload) -> list[Row]:
-    rows = rows_of(world.members.people, "meta", payload.entries)
-    return [
-        Row(row.number, row.hashes, row.keys, None) if limited else row
-        for row, limited in zip(rows, payload.limited, strict=True)
-    ]
 
 
 def _batch(call: GraphCall, *, required: bool) -> Batch | None:

@@ -23,6 +23,7 @@ COLUMNS = (
     "on_google",
     "on_tiktok",
 )
+NAME = "id"
 
 
 class Kind(IntEnum):
@@ -49,6 +50,8 @@ class Kind(IntEnum):
     PLAIN_DEVICE = 32
     PLAIN_POSTAL_CODE = 33
     PLAIN_COUNTRY = 34
+    LIMITED = 40
+    """No identifier: the row came under limited data use, and is kept without being matched."""
 
 
 NAMING = frozenset(
@@ -91,6 +94,12 @@ class People(Protocol):
     def lives_in(self, person: int, countries: frozenset[str]) -> bool:
         """True when the person is known to live in one of the countries."""
 
+    def name(self, person: int) -> str | int:
+        """What to call a person for those who look inside."""
+
+    def everybody(self, platform: str) -> list[str | int]:
+        """What the people are called whom a platform knows."""
+
 
 class ChancePeople:
     """Without a population: a platform knows a fixed share of all identifiers, chosen by their hash."""
@@ -114,6 +123,14 @@ class ChancePeople:
     def lives_in(self, person: int, countries: frozenset[str]) -> bool:  # noqa: ARG002
         """Nothing is known of countries."""
         return False
+
+    def name(self, person: int) -> str | int:
+        """The number that stands for the surest identifier."""
+        return person
+
+    def everybody(self, platform: str) -> list[str | int]:  # noqa: ARG002
+        """Nobody can be told before being sent."""
+        return []
 
 
 _WHITE = r"[\s\u00a0\u200b\u200c\u200d\u2060\ufeff]+"
@@ -160,15 +177,21 @@ def _prefixes(digests: Iterable[bytes]) -> npt.NDArray[np.uint64]:
 class Population:
     """People from a Parquet file with the columns :data:`COLUMNS`; a person is a row number.
 
+    A further column ``id`` names them for those who look inside.
+
     Raises:
         ValueError: a column is missing.
     """
 
     def __init__(self, path: Path) -> None:
-        missing = sorted(set(COLUMNS) - set(pl.read_parquet_schema(path)))
+        columns = pl.read_parquet_schema(path)
+        missing = sorted(set(COLUMNS) - set(columns))
         if missing:
             raise ValueError(f"the population {path.name} lacks the column(s) {', '.join(missing)}")
         self._table = pl.read_parquet(path, columns=list(COLUMNS))
+        self._names: list[str | int] | None = None
+        if NAME in columns:
+            self._names = pl.read_parquet(path, columns=[NAME])[NAME].to_list()
         self._countries: npt.NDArray[np.str_] = (
             self._table["country"].fill_null("").str.to_uppercase().to_numpy().astype(str)
         )
@@ -205,6 +228,14 @@ class Population:
     def lives_in(self, person: int, countries: frozenset[str]) -> bool:
         """See :class:`People`."""
         return str(self._countries[person]) in countries
+
+    def name(self, person: int) -> str | int:
+        """The ``id`` of the file, or the number of the row in a file without."""
+        return person if self._names is None else self._names[person]
+
+    def everybody(self, platform: str) -> list[str | int]:
+        """See :class:`People`."""
+        return [self.name(person) for person in self._table[f"on_{platform}"].arg_true().to_list()]
 
     def _index(self, platform: str, kind: Kind) -> Index:
         if (platform, kind) not in self._indexes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -15,18 +15,10 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import parse_qsl
 
 import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from audience_pipeline.sandbox import google, google_ads, inspection, meta, tiktok
-from audience_pipeline.sandbox.faults import Fault
-from audience_pipeline.sandbox.wire import Answer, Call, Refused
+from audience_pipeline.sandbox.application import application
 from audience_pipeline.sandbox.world import World
 
 HOST = "127.0.0.1"
@@ -34,77 +26,6 @@ MODULE = "audience_pipeline.sandbox.server"
 ADDRESS_FILE = "address"
 LOG_FILE = "sandbox.log"
 START_SECONDS = 60.0
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-_ADS = re.compile(r"/v\d+/customers/")
-
-Handler = Callable[[World, Call], Answer]
-
-
-def platform_of(path: str) -> tuple[str, Handler]:
-    """Who answers a path; whatever is nobody else's is Meta's, whose paths may lack a version."""
-    if path.startswith("/_sandbox/"):
-        return "sandbox", inspection.handle
-    if path.startswith("/open_api/"):
-        return "tiktok", tiktok.handle
-    if path == "/token":
-        return "google", google.token
-    if path.startswith("/v1/"):
-        return "google", google.handle
-    if _ADS.match(path):
-        return "google", google_ads.handle
-    return "meta", meta.handle
-
-
-FAULTS = {"meta": meta.fault, "google": google.fault, "tiktok": tiktok.fault}
-
-
-def application(world: World) -> ASGIApp:
-    """The application that serves ``world``."""
-
-    async def answer(request: Request) -> Response:
-        platform, handler = platform_of(request.url.path)
-        trouble = world.faults.draw(platform) if platform in FAULTS else None
-        fault = trouble.fault if trouble else None
-        if fault is Fault.RESET_BEFORE:
-            request.scope["sandbox.reset"] = True
-            return Response()
-        if trouble and trouble.fault in {Fault.THROTTLED, Fault.UNAVAILABLE}:
-            return _response(FAULTS[platform](trouble.fault, trouble.form))
-        call = Call(
-            request.method,
-            request.url.path,
-            dict(parse_qsl(request.url.query, keep_blank_values=True)),
-            dict(request.headers),
-            await request.body(),
-            f"http://{request.headers.get('host', HOST)}",
-        )
-        try:
-            with world.state.transaction():
-                result = handler(world, call)
-        except Refused as refused:
-            result = refused.answer
-        request.scope["sandbox.reset"] = fault is Fault.RESET_AFTER
-        return _response(result)
-
-    inner = Starlette(routes=[Route("/{path:path}", answer, methods=METHODS)])
-
-    async def outer(scope: Scope, receive: Receive, send: Send) -> None:
-        async def unless_reset(message: Message) -> None:
-            if not scope.get("sandbox.reset"):
-                await send(message)
-
-        await inner(scope, receive, unless_reset)
-        if scope.get("sandbox.reset"):
-            # ASGI cannot drop a connection; uvicorn's sender knows the transport.
-            getattr(send, "__self__").transport.abort()  # noqa: B009
-            while (await receive())["type"] != "http.disconnect":
-                pass
-
-    return outer
-
-
-def _response(answer: Answer) -> Response:
-    return Response(answer.body, answer.status, dict(answer.headers), answer.media_type)
 
 
 def run(
@@ -133,6 +54,9 @@ def run(
         ValueError: the population lacks a column.
         RuntimeError: another sandbox uses the state folder.
     """
+    # Requests of 10,000 people are many small objects that live as long as the request: looking for cycles
+    # among them is half of the work, and there are none.
+    gc.set_threshold(1_000_000, 50, 50)
     world = World.open(state_dir, population, delay=delay, faults=faults, app_secret=app_secret)
     try:
         with socket.socket() as listener:

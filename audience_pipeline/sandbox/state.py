@@ -10,6 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pyroaring import BitMap
+
+VERSION = 2
+"""Of the tables; a file of another version is not opened."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS audiences (
@@ -19,22 +23,24 @@ CREATE TABLE IF NOT EXISTS audiences (
   size INTEGER, matched INTEGER, oldest REAL, details TEXT NOT NULL);
 CREATE UNIQUE INDEX IF NOT EXISTS audience_ids ON audiences (platform, id);
 CREATE INDEX IF NOT EXISTS audience_accounts ON audiences (platform, account);
-CREATE TABLE IF NOT EXISTS members (
-  audience INTEGER NOT NULL, row INTEGER NOT NULL, person INTEGER, added REAL NOT NULL, hashes BLOB NOT NULL,
-  PRIMARY KEY (audience, row)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS audience_names ON audiences (platform, name);
+CREATE TABLE IF NOT EXISTS rows (
+  ordinal INTEGER PRIMARY KEY, number INTEGER NOT NULL UNIQUE, person INTEGER, hashes BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS identifiers (
-  audience INTEGER NOT NULL, identifier INTEGER NOT NULL, row INTEGER NOT NULL,
-  PRIMARY KEY (audience, identifier, row)) WITHOUT ROWID;
+  identifier INTEGER NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (identifier, ordinal)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS layers (audience INTEGER NOT NULL, added REAL NOT NULL, rows BLOB NOT NULL);
+CREATE UNIQUE INDEX IF NOT EXISTS audience_layers ON layers (audience, added);
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, rows BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS sessions (
   account TEXT NOT NULL, id TEXT NOT NULL, audience_id TEXT NOT NULL, action TEXT NOT NULL,
   started REAL NOT NULL, updated REAL NOT NULL, finished INTEGER NOT NULL, received INTEGER NOT NULL,
   invalid INTEGER NOT NULL, matched INTEGER NOT NULL, sequences TEXT NOT NULL, last INTEGER,
-  columns TEXT NOT NULL, PRIMARY KEY (account, id));
+  columns TEXT NOT NULL, failed INTEGER NOT NULL, PRIMARY KEY (account, id));
 CREATE TABLE IF NOT EXISTS requests (
   id TEXT PRIMARY KEY, created REAL NOT NULL, ready_at REAL NOT NULL, statuses TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS files (
   path TEXT PRIMARY KEY, account TEXT NOT NULL, calculate_type TEXT NOT NULL,
-  unreadable INTEGER NOT NULL, content BLOB NOT NULL);
+  unreadable INTEGER NOT NULL, rows BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS history (
   audience INTEGER NOT NULL, at REAL NOT NULL, visible_at REAL NOT NULL, action TEXT NOT NULL,
   detail TEXT NOT NULL, message TEXT NOT NULL);
@@ -88,7 +94,15 @@ class State:
             execute("PRAGMA journal_mode=WAL")
             execute("PRAGMA synchronous=NORMAL")
             execute("PRAGMA temp_store=MEMORY")
-            execute("PRAGMA cache_size=-65536")
+            execute("PRAGMA cache_size=-131072")
+            found = execute("PRAGMA user_version").fetchone()[0]
+            if found == 0 and not execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+                execute(f"PRAGMA user_version={VERSION}")
+            elif found != VERSION:
+                self.connection.close()
+                raise RuntimeError(
+                    f"the sandbox state {path} was written by another version: use a new folder or delete it"
+                )
             self.connection.executescript(SCHEMA)
             execute("BEGIN IMMEDIATE")
             execute("COMMIT")
@@ -154,7 +168,7 @@ class State:
 
     def delete(self, audience: Audience) -> None:
         """Forget an audience and its members."""
-        for table in ("members", "identifiers", "history"):
+        for table in ("layers", "history"):
             self.connection.execute(f"DELETE FROM {table} WHERE audience = ?", (audience.number,))
         self.connection.execute("DELETE FROM audiences WHERE number = ?", (audience.number,))
 
@@ -168,6 +182,28 @@ class State:
         if kind is None:
             return self.audiences(platform, "account = ?", account)
         return self.audiences(platform, "account = ? AND kind = ?", account, kind)
+
+    def count(self, platform: str, account: str, kind: str | None = None) -> int:
+        """How many audiences an account holds."""
+        query = (
+            "SELECT count(*) FROM audiences WHERE platform = ? AND account = ? AND (kind = ? OR ? IS NULL)"
+        )
+        return int(self.connection.execute(query, (platform, account, kind, kind)).fetchone()[0])
+
+    def named(self, platform: str, name: str, account: str | None = None) -> list[Audience]:
+        """The audiences of that name, oldest first; of one account or of all."""
+        if account is None:
+            return self.audiences(platform, "name = ?", name)
+        return self.audiences(platform, "name = ? AND account = ?", name, account)
+
+    def bitmap(self, name: str) -> BitMap:
+        """A remembered set of rows."""
+        found = self.connection.execute("SELECT rows FROM marks WHERE name = ?", (name,)).fetchone()
+        return BitMap.deserialize(found[0]) if found else BitMap()
+
+    def remember_bitmap(self, name: str, rows: BitMap) -> None:
+        """Keep a set of rows over restarts."""
+        self.connection.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, rows.serialize()))
 
     def audiences(self, platform: str, condition: str = "1 = 1", *values: str) -> list[Audience]:
         """The audiences of a platform under a condition, oldest first."""

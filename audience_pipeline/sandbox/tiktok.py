@@ -8,7 +8,6 @@ from typing import Any
 
 from audience_pipeline.sandbox import tiktok_audiences, tiktok_files, tiktok_lookalikes, tiktok_segments
 from audience_pipeline.sandbox.clock import rfc3339
-from audience_pipeline.sandbox.faults import Fault
 from audience_pipeline.sandbox.tiktok_calls import TikTokCall, TikTokError
 from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, multipart, parse_json
 from audience_pipeline.sandbox.world import World
@@ -37,7 +36,6 @@ def handle(world: World, call: Call) -> Answer:
     Raises:
         Refused: a code other than 0.
     """
-    moment = rfc3339(world.clock.now())
     try:
         given = call.headers.get("access-token")
         if not given:
@@ -51,23 +49,13 @@ def handle(world: World, call: Call) -> Answer:
             raise TikTokError(40000, f"There is no {call.method} {call.path}")
         data = handler(TikTokCall(world, _parameters(call)))
     except TikTokError as error:
-        raise Refused(_envelope(moment, error.code, error.text, {})) from None
-    return _envelope(moment, 0, "OK", data)
+        raise Refused(envelope(world, error.code, error.text, {})) from None
+    return envelope(world, 0, "OK", data)
 
 
-def fault(kind: Fault, draw: int) -> Answer:
-    """How a throttle or an outage looks; ``draw`` chooses among the forms."""
-    moment = "2026-01-01T00:00:00Z"
-    if kind is Fault.THROTTLED:
-        return _envelope(
-            moment, 40100, "App reaches the QPS limit: too many requests. Please retry later.", {}
-        )
-    if draw % 3 == 0:
-        return Answer(502, b"<html><body>Bad Gateway</body></html>", media_type="text/html")
-    return _envelope(moment, (50000, 50002)[draw % 2], "System error. Please try again later.", {})
-
-
-def _envelope(moment: str, code: int, text: str, data: object) -> Answer:
+def envelope(world: World, code: int, text: str, data: object) -> Answer:
+    """An answer as TikTok makes them, with a request id."""
+    moment = rfc3339(world.clock.now())
     digits = "".join(character for character in moment if character.isdigit())
     request = f"{digits}{next(_requests):012X}"
     return json_answer({"code": code, "message": text, "request_id": request, "data": data})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from pyroaring import BitMap
+
 from audience_pipeline.sandbox import tiktok_files
 from audience_pipeline.sandbox.clock import spaced
-from audience_pipeline.sandbox.members import rows_of
+from audience_pipeline.sandbox.faults import Fault
 from audience_pipeline.sandbox.state import Audience, Undone
 from audience_pipeline.sandbox.tiktok_calls import TikTokCall, TikTokError
 from audience_pipeline.sandbox.world import World
@@ -19,6 +21,7 @@ MINIMUM = 1_000
 DAY = 86_400.0
 LIFE = 365 * DAY
 EXPIRING = 60 * DAY
+PROCESSING_FAILED = "The file could not be processed. Please try again."
 SUB_TYPES = ("NORMAL", "REACH_FREQUENCY")
 
 
@@ -36,10 +39,12 @@ def create(call: TikTokCall) -> object:
     if days is not None:
         audience.details["fixed_end"] = audience.created + days * DAY
     audience.details["files"] = len(paths)
-    call.world.members.add(audience, rows_of(call.world.members.people, "tiktok", file.rows))
+    file = _troubled(call.world, file)
+    failed = call.world.faults.strikes(Fault.PROCESSING) is not None
+    call.world.members.add(audience, BitMap() if failed else file.rows)
     _tell(call.world, audience, "CREATE", name, file)
-    if not file.rows:
-        audience.details["error"] = "No row of the files could be parsed."
+    if failed or not file.rows:
+        audience.details["error"] = PROCESSING_FAILED if failed else "No row of the files could be parsed."
         call.world.state.save(audience)
     return {"custom_audience_id": audience.id}
 
@@ -52,7 +57,7 @@ def new(
     Raises:
         TikTokError: 40002 when the account is full.
     """
-    if len(world.state.in_account("tiktok", account)) >= ACCOUNT_LIMIT:
+    if world.state.count("tiktok", account) >= ACCOUNT_LIMIT:
         raise TikTokError(40002, f"The advertiser has reached the limit of {ACCOUNT_LIMIT} audiences.")
     details = {
         "audience_type": kind,
@@ -87,28 +92,35 @@ def update(call: TikTokCall) -> object:
             raise TikTokError(40002, f"file_paths: an audience takes {FILES_LIMIT} files at most.")
         file = tiktok_files.load(call, account, paths, audience.details["calculate_type"])
         audience.details["files"] = len(paths) + (0 if action == "REPLACE" else audience.details["files"])
+        if action != "REMOVE":
+            file = _troubled(call.world, file)
         _apply(call.world, audience, action, file)
         _tell(call.world, audience, action, f"{len(paths)} file(s)", file)
     return {"custom_audience_id": audience.id}
 
 
+def _troubled(world: World, file: tiktok_files.File) -> tiktok_files.File:
+    """The file, some rows of which cannot be read when the faults say so."""
+    refused = BitMap(file.rows[place] for place in world.faults.some(Fault.PARTIAL, len(file.rows)))
+    return tiktok_files.File(file.unreadable + len(refused), file.rows - refused)
+
+
 def _apply(world: World, audience: Audience, action: str, file: tiktok_files.File) -> None:
     """Change the members unless that leaves too few: found while processing, so told by ``error_msg``."""
     members = world.members
-    rows = rows_of(members.people, "tiktok", file.rows)
     # What is shown meanwhile is the size from before, also when all is undone.
     before = (members.shown(audience), audience.updated, audience.content_updated)
-    audience.details["error"] = (
-        f"{action} failed: the audience would hold fewer than {MINIMUM} matched users. It was left unchanged."
-    )
+    failed = world.faults.strikes(Fault.PROCESSING) is not None
+    small = f"{action} failed: fewer than {MINIMUM} matched users would be left. The audience is unchanged."
+    audience.details["error"] = PROCESSING_FAILED if failed else small
     with world.state.attempt():
         if action == "REPLACE":
             members.clear(audience)
         if action == "REMOVE":
-            members.remove(audience, rows)
+            members.remove(audience, file.rows)
         else:
-            members.add(audience, rows)
-        if members.matched(audience) < MINIMUM:
+            members.add(audience, file.rows)
+        if failed or members.matched(audience) < MINIMUM:
             raise Undone
         audience.details["error"] = ""
     audience.shown = before[0]

@@ -9,7 +9,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pyroaring import BitMap
+
 from audience_pipeline.sandbox.people import Entry, Kind, sha256
+from audience_pipeline.sandbox.rows import pack, packed_hex
 from audience_pipeline.sandbox.tiktok_calls import TikTokCall, TikTokError
 from audience_pipeline.sandbox.wire import Part
 
@@ -39,11 +42,10 @@ _HEX = {64: re.compile(r"[0-9a-f]{64}"), 32: re.compile(r"[0-9a-f]{32}")}
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """What a stored file holds."""
+    """What stored files hold."""
 
-    calculate_type: str
     unreadable: int
-    rows: list[list[Entry]] = field(repr=False)
+    rows: BitMap = field(repr=False)
 
 
 def upload(call: TikTokCall) -> object:
@@ -67,11 +69,9 @@ def upload(call: TikTokCall) -> object:
     rows, unreadable = _read(text, calculate_type)
     state = call.world.state
     path = f"dmp/{account}/{state.next_number('file'):012d}"
-    content = b"".join(
-        len(row).to_bytes(1, "big") + b"".join(bytes((k,)) + d for k, d in row) for row in rows
-    )
+    kept = BitMap(call.world.members.rows.register("tiktok", rows)).serialize()
     state.connection.execute(
-        "INSERT INTO files VALUES (?, ?, ?, ?, ?)", (path, account, calculate_type, unreadable, content)
+        "INSERT INTO files VALUES (?, ?, ?, ?, ?)", (path, account, calculate_type, unreadable, kept)
     )
     return {"file_path": path}
 
@@ -82,9 +82,8 @@ def load(call: TikTokCall, account: str, paths: Sequence[str], calculate_type: s
     Raises:
         TikTokError: 40002 for a file that is missing, another advertiser's or of another type.
     """
-    rows: list[list[Entry]] = []
-    unreadable = 0
-    query = "SELECT calculate_type, unreadable, content FROM files WHERE path = ? AND account = ?"
+    rows, unreadable = BitMap(), 0
+    query = "SELECT calculate_type, unreadable, rows FROM files WHERE path = ? AND account = ?"
     for place, path in enumerate(paths):
         found = call.world.state.connection.execute(query, (path, account)).fetchone()
         if found is None:
@@ -94,46 +93,39 @@ def load(call: TikTokCall, account: str, paths: Sequence[str], calculate_type: s
                 40002, f"file_paths[{place}]: is of calculate_type {found[0]}, not {calculate_type}."
             )
         unreadable += found[1]
-        rows.extend(_unpack(found[2]))
-    return File(calculate_type, unreadable, rows)
+        rows |= BitMap.deserialize(found[2])
+    return File(unreadable, rows)
 
 
-def _unpack(content: bytes) -> list[list[Entry]]:
-    rows, place = [], 0
-    while place < len(content):
-        end = place + 1 + 33 * content[place]
-        starts = range(place + 1, end, 33)
-        rows.append([(content[start], content[start + 1 : start + 33]) for start in starts])
-        place = end
-    return rows
-
-
-def _read(text: str, calculate_type: str) -> tuple[list[list[Entry]], int]:
-    """Rows, and how many lines could not be read."""
+def _read(text: str, calculate_type: str) -> tuple[list[bytes], int]:
+    """Rows as :func:`rows.pack` makes them, and how many lines could not be read."""
     if calculate_type != MULTIPLE:
-        kind, length = TYPES[calculate_type]
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        cells = [_cell(line, kind, length) for line in lines]
-        rows = [[cell] for cell in cells if cell is not None]
-        return rows, len(lines) - len(rows)
-    reader = csv.reader(io.StringIO(text))
-    header = [name.strip().lower() for name in next(reader, [])]
-    if not header or len(set(header)) < len(header) or not set(header) <= set(HEADERS):
-        raise TikTokError(40002, f"file: {MULTIPLE} needs a header row of known column names.")
-    columns = [HEADERS[name] for name in header]
+        columns = [TYPES[calculate_type]]
+        lines = [[line.strip()] for line in text.splitlines()]
+    else:
+        reader = csv.reader(io.StringIO(text))
+        header = [name.strip().lower() for name in next(reader, [])]
+        if not header or len(set(header)) < len(header) or not set(header) <= set(HEADERS):
+            raise TikTokError(40002, f"file: {MULTIPLE} needs a header row of known column names.")
+        columns = [HEADERS[name] for name in header]
+        lines = list(reader)
+    plain = all(length == 64 for _, length in columns) and sorted(columns) == columns
+    kinds = bytes(kind for kind, _ in columns)
     found, unreadable = [], 0
-    for line in reader:
-        if not any(value.strip() for value in line):
-            continue
-        row = _row(line, columns)
-        if row:
-            found.append(row)
-        else:
+    for line in lines:
+        row = packed_hex(kinds, line) if plain and len(line) == len(columns) else None
+        if row is None:
+            if not any(value.strip() for value in line):
+                continue
+            row = _row(line, columns)
+        if row is None:
             unreadable += 1
+        else:
+            found.append(row)
     return found, unreadable
 
 
-def _row(line: Sequence[str], columns: Sequence[tuple[Kind, int]]) -> list[Entry] | None:
+def _row(line: Sequence[str], columns: Sequence[tuple[Kind, int]]) -> bytes | None:
     if len(line) != len(columns):
         return None
     row = []
@@ -143,7 +135,7 @@ def _row(line: Sequence[str], columns: Sequence[tuple[Kind, int]]) -> list[Entry
             if cell is None:
                 return None
             row.append(cell)
-    return row
+    return pack(row)
 
 
 def _cell(value: str, kind: Kind, length: int) -> Entry | None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from pyroaring import BitMap
+
 from audience_pipeline.sandbox import tiktok_audiences
-from audience_pipeline.sandbox.members import rows_of
 from audience_pipeline.sandbox.people import Entry, Kind, sha256
+from audience_pipeline.sandbox.rows import pack
 from audience_pipeline.sandbox.state import Audience
 from audience_pipeline.sandbox.tiktok_calls import TikTokCall, TikTokError
 
@@ -57,7 +59,7 @@ def mapping(call: TikTokCall) -> object:
             entries.setdefault(audience_id, []).append(found)
     members = call.world.members
     for audience_id, uploaded in entries.items():
-        rows = rows_of(members.people, "tiktok", uploaded)
+        rows = BitMap(members.rows.register("tiktok", [pack(found) for found in uploaded]))
         change = members.add if action == "add" else members.remove
         change(audiences[audience_id], rows)
     return {}

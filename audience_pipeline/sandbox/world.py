@@ -47,7 +47,7 @@ class World:
             clock,
             Members(state, clock, known, delay),
             Quotas(state, clock),
-            Faults(faults),
+            Faults(state, faults),
             app_secret,
         )
 

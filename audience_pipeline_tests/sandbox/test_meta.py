@@ -138,7 +138,7 @@ def test_bad_hashes_are_invalid_entries_and_the_other_rows_are_used(sandbox):
         {"schema": ["EMAIL", "SHOE_SIZE"], "data": [["a", "b"]]},
         {"schema": ["EMAIL", "EMAIL"], "data": [["a", "b"]]},
         {"schema": "EMAIL_SHA256", "data": [["a"]], "colour": "red"},
-        {"schema": "EMAIL_SHA256", "data": [["a"]], "is_raw": True},
+        {"schema": "EMAIL_SHA256", "data": [["a"]], "is_raw": "perhaps"},
         {"schema": ["EMAIL", "LOOKALIKE_VALUE"], "data": [["a", 1]]},
         {"data": [["a"]]},
     ],

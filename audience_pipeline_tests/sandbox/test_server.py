@@ -1,9 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,6 @@ from audience_pipeline.sandbox.people import ChancePeople, Kind
 from audience_pipeline.sandbox.server import process, running
 
 META = {"Authorization": "Bearer sandbox-meta-token"}
-GOOGLE = {"Authorization": "Bearer sandbox-google-token"}
 TIKTOK = {"Access-Token": "sandbox-tiktok-token"}
 
 
@@ -154,80 +151,6 @@ def test_the_control_paths_refuse_what_they_do_not_know(sandbox, method, path, b
 
     assert answer.status_code == status
     assert answer.json()["error"]
-
-
-def outcomes(base: str, calls: int) -> Iterator[str]:
-    """What happens to each of some uploads, over a connection of its own."""
-    for call in range(calls):
-        body = {"payload": {"schema": "EMAIL_SHA256", "data": [sha(str(call))]}}
-        headers = {**META, "Connection": "close"}
-        try:
-            answer = requests.delete(
-                f"{base}/v26.0/act_1/usersofanyaudience", json=body, headers=headers, timeout=10
-            )
-        except requests.ConnectionError:
-            yield "reset"
-        else:
-            yield str(answer.json().get("error", {}).get("code", answer.status_code))
-
-
-def test_the_same_seed_makes_the_same_trouble(tmp_path):
-    runs = []
-    for name in ("one", "two"):
-        with running(tmp_path / name, faults=7) as base:
-            requests.post(f"{base}/_sandbox/limits", json={"meta_mutations": None}, timeout=10)
-            runs.append(list(outcomes(base, 150)))
-
-    assert runs[0] == runs[1]
-    assert {"200", "reset"} < set(runs[0])
-    assert runs[0].count("200") > 120
-    assert set(runs[0]) & {"1", "2"}
-    assert set(runs[0]) & {"4", "17", "613", "80003"}
-
-
-def test_a_reset_may_come_before_or_after_the_effect(tmp_path):
-    effects = set()
-    with running(tmp_path, faults=7) as base:
-        for call in range(150):
-            names = f"n{call}"
-            body = {"name": names, "subtype": "CUSTOM", "customer_file_source": "USER_PROVIDED_ONLY"}
-            try:
-                requests.post(f"{base}/v26.0/act_1/customaudiences", json=body, headers=META, timeout=10)
-            except requests.ConnectionError:
-                listed = requests.get(
-                    f"{base}/_sandbox/audiences", params={"platform": "meta"}, timeout=10
-                ).json()
-                effects.add(names in {one["name"] for one in listed["audiences"]})
-
-    assert effects == {True, False}
-
-
-def test_trouble_looks_as_each_platform_makes_it(tmp_path):
-    found: dict[str, set[str]] = {"google": set(), "tiktok": set()}
-    with running(tmp_path, faults=7) as base:
-        requests.post(f"{base}/_sandbox/limits", json={"tiktok_calls_per_second": None}, timeout=10)
-        for _ in range(150):
-            for platform, path, headers in (
-                ("google", "/v1/accountTypes/GOOGLE_ADS/accounts/1/userLists", GOOGLE),
-                ("tiktok", "/open_api/v1.3/dmp/custom_audience/list/?advertiser_id=1", TIKTOK),
-            ):
-                try:
-                    answer = requests.get(base + path, headers={**headers, "Connection": "close"}, timeout=10)
-                except requests.ConnectionError:
-                    continue
-                try:
-                    told = answer.json()
-                except json.JSONDecodeError:
-                    told = {"code": f"HTTP {answer.status_code}"}
-                status = (
-                    told.get("error", {}).get("status", "OK") if platform == "google" else str(told["code"])
-                )
-                found[platform].add(status)
-
-    assert found["google"] >= {"OK", "RESOURCE_EXHAUSTED"}
-    assert found["google"] & {"UNAVAILABLE", "INTERNAL"}
-    assert found["tiktok"] >= {"0", "40100"}
-    assert found["tiktok"] & {"50000", "50002", "HTTP 502"}
 
 
 def test_the_population_file_is_only_read(base, tmp_path_factory):
