@@ -178,7 +178,7 @@ class MetaClient:
     def rename(self, remote_id: str, name: str) -> None:
         """Give an audience another name."""
         check_name(META, name)
-        self._call("POST", f"/{remote_id}", body={"name": name})
+        _confirmed(self._call("POST", f"/{remote_id}", body={"name": name}), "to rename an audience")
 
     def settle(self, receipt: Receipt) -> Receipt:
         """Read the session of a batch: how many of its people were matched.
@@ -216,7 +216,7 @@ class MetaClient:
     def delete(self, remote_id: str) -> None:
         """Delete an audience; one that is gone already is no error."""
         try:
-            self._call("DELETE", f"/{remote_id}")
+            _confirmed(self._call("DELETE", f"/{remote_id}"), "to delete an audience")
         except TerminalPlatformError as error:
             if not is_gone(error):
                 raise
@@ -308,3 +308,8 @@ def _proof(token: str, app_secret: str | None) -> dict[str, str]:
     if not app_secret:
         return {}
     return {"appsecret_proof": hmac.new(app_secret.encode(), token.encode(), hashlib.sha256).hexdigest()}
+
+
+def _confirmed(answer: Json, what: str) -> None:
+    if answer.get("success") is False:
+        raise TerminalPlatformError(Platform.META, f"the request {what} was answered with success: false")

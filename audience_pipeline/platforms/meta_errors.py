@@ -63,6 +63,8 @@ _REMEDIES = {
     2656: "lookalikes were built from it: delete them first",
 }
 DEVELOPMENT_TIER = "development_access"
+_OURS = ("custom_audience", "ads_management")
+"""Limits that our requests count against; others of the account are somebody else's to mind."""
 _SECONDS = 60.0
 _ROW = re.compile(r"\bdata\]?\[(\d+)\]")
 _BUSY = 75.0
@@ -133,7 +135,8 @@ def _blamed(error: dict[str, Any]) -> set[str]:
 
 def pause_for(response: requests.Response) -> float:
     """Seconds to slow down by: from 75 % of any limit on, up to ten just below it."""
-    return max((10.0 * (share - _BUSY) / (100.0 - _BUSY) for share in _shares(response)), default=0.0)
+    busiest = max(_shares(response), default=0.0)
+    return max(10.0 * (busiest - _BUSY) / (100.0 - _BUSY), 0.0)
 
 
 def tier_of(response: requests.Response) -> str:
@@ -178,7 +181,8 @@ def _shares(response: requests.Response) -> Iterator[float]:
 def _business_usage(response: requests.Response) -> Iterator[dict[str, Any]]:
     for entries in _header(response, "X-Business-Use-Case-Usage").values():
         if isinstance(entries, list):
-            yield from (entry for entry in entries if isinstance(entry, dict))
+            ours = (entry for entry in entries if isinstance(entry, dict))
+            yield from (entry for entry in ours if entry.get("type", _OURS[0]) in _OURS)
 
 
 def _header(response: requests.Response, name: str) -> dict[str, Any]:
