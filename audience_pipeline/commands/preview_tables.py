@@ -40,7 +40,7 @@ def shown(look: Look) -> Iterator[Table | str]:
         yield from explained(one)
     for sentence in warnings(look):
         yield f"[bold yellow]Warning:[/] {escape(sentence)}."
-    yield from _suggested(look)
+    yield from suggested(look)
     if seen.members:
         yield _composed(look)
     if look.overlaps:
@@ -129,7 +129,8 @@ def advice(one: PlatformPreview) -> list[str]:
     return sentences
 
 
-def _suggested(look: Look) -> Iterator[Table | str]:
+def suggested(look: Look) -> Iterator[Table | str]:
+    """Changes that were tried out and would reach more people."""
     found = look.preview.suggestions
     if found.best:
         platforms = [one.platform for one in look.preview.platforms]
@@ -210,7 +211,7 @@ def as_json(look: Look) -> dict[str, Any]:
         "members": seen.members,
         "platforms": [_platform(one) for one in seen.platforms],
         "warnings": warnings(look),
-        "suggestions": [_suggestion(one) for one in seen.suggestions.best],
+        "suggestions": suggestions_as_json(look),
         "suggestions_complete": seen.suggestions.complete,
         "composition": [_share(one) for one in seen.composition],
         "overlaps": [
@@ -221,6 +222,11 @@ def as_json(look: Look) -> dict[str, Any]:
         "policy_flags": [_flag(one) for one in seen.flags],
         "notes": list(look.notes),
     }
+
+
+def suggestions_as_json(look: Look) -> list[dict[str, Any]]:
+    """The changes that would reach more people, as plain values."""
+    return [_suggestion(one) for one in look.preview.suggestions.best]
 
 
 def _platform(one: PlatformPreview) -> dict[str, Any]:

@@ -153,6 +153,21 @@ def _fitting(title: str, columns: dict[str, str], rows: Sequence[Row], caption: 
     )
 
 
+def _state(row: Mapping[str, Any]) -> str:
+    """The state of the last delivery, with people who are being processed or of whom nobody knows."""
+    waiting = [
+        f"{row[name]:,} {words}"
+        for name, words in (("processing", "in processing"), ("unconfirmed", "not confirmed"))
+        if row[name]
+    ]
+    return ", ".join([str(row["state"]), *waiting])
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    how = f" To let it go on: {row['release']}" if row["release"] else ""
+    return f"{row['message']}{how}"
+
+
 def _why_not_delivered(members: int | None) -> str:
     if members is None:
         return "not evaluated"
@@ -181,7 +196,8 @@ def delivery_tables(
                 number(row["rejected"]),
                 str(row["matched_text"]),
                 str(row["rate_text"]),
-                str(row["state"]),
+                str(row["read_at"] or "-")[:10],
+                _state(row),
             )
         )
     delivered = {row["audience"] for row in deliveries}
@@ -191,7 +207,7 @@ def delivery_tables(
             number(size["members"]),
             number(size["holdout"]),
             "none",
-            *("-",) * 6,
+            *("-",) * 7,
             _why_not_delivered(size["members"]),
         )
         for name, size in sizes.items()
@@ -210,20 +226,19 @@ def delivery_tables(
             "rejected": "right",
             "matched": "right",
             "rate": "right",
+            "read on": "left",
             "state": "left",
         },
         rows,
         caption=(
             "Members may be sent when they consented, or live where silence allows it, have an identifier "
-            "that the platform takes and are not held out. Meta states sizes as bounds and Google a rate; "
-            "TikTok's rate is matched over sent."
+            "that the platform takes and are not held out. Matched and rate lie between the bounds that are "
+            "shown, as of the day they were read: Meta states bounds or uploads, Google rates in steps, and "
+            "TikTok's rate is matched over sent. audience-pipeline audiences status NAME says how each was "
+            "obtained."
         ),
     )
-    notes = [
-        (str(row["audience"]), str(row["platform"]), str(row["message"]))
-        for row in deliveries
-        if row["message"]
-    ]
+    notes = [(str(row["audience"]), str(row["platform"]), _note(row)) for row in deliveries if row["message"]]
     if notes:
         yield table(
             "What to know about deliveries", {"audience": "left", "platform": "left", "note": "left"}, notes
