@@ -266,7 +266,9 @@ class TikTokClient:
         page = 1
         while True:
             data = self._page(page, _PAGE_SIZE)
-            for node in dicts(data.get("list")):
+            nodes = dicts(data.get("list"))
+            self._details.follow(str(node.get("audience_id")) for node in nodes)
+            for node in nodes:
                 self._types.setdefault(
                     str(node.get("audience_id")), str(node.get("calculate_type") or MULTIPLE)
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 Entry = dict[str, Any]
@@ -26,6 +26,12 @@ class SettlingDetails:
         self._followed: dict[str, None] = {}
         self._fresh: dict[str, tuple[Entry | None, float]] = {}
         self._changes = 0
+
+    def follow(self, remote_ids: Iterable[str]) -> None:
+        """Audiences that may be computed: they are read along with those that are asked for."""
+        with self._lock:
+            for remote_id in remote_ids:
+                self._followed.setdefault(remote_id, None)
 
     def changed(self, remote_id: str) -> None:
         """An audience has been sent a file: what was read before says nothing of it."""
