@@ -53,6 +53,8 @@ def keys(frame: pl.DataFrame, capabilities: Capabilities) -> pl.DataFrame:
 def _number(values: pl.Series) -> pl.Series:
     if values.dtype != pl.Binary:
         distinct = values.unique().drop_nulls().cast(pl.String)
+        if distinct.is_empty():
+            return pl.zeros(values.len(), dtype=pl.UInt64, eager=True)
         digests = pl.Series([_first_eight(text) for text in distinct], dtype=pl.UInt64)
         return values.cast(pl.String).replace_strict(distinct, digests, return_dtype=pl.UInt64).fill_null(0)
     numbers = values.bin.slice(0, 8).bin.reinterpret(dtype=pl.UInt64, endianness="little")

@@ -12,11 +12,21 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
-from audience_pipeline.ledger import Ledger, deliveries
+from audience_pipeline.ledger import Ledger, LedgerError, deliveries, schema
 from audience_pipeline.ledger.members import MemberStore
-from audience_pipeline.ledger.records import AudienceKey, Batch, BatchState, Delivery, MemberState
-from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.ledger.records import (
+    AudienceKey,
+    AudienceState,
+    Batch,
+    BatchState,
+    Delivery,
+    MemberState,
+    PlatformAudience,
+)
+from audience_pipeline.ledger.variants import PLAIN
+from audience_pipeline.platforms.contract import CAPABILITIES, Platform
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 KEY = AudienceKey(Platform.META, "123", "best")
@@ -143,7 +153,7 @@ def store(ledger: Ledger, tmp_path: Path) -> MemberStore:
     return MemberStore(ledger, tmp_path / "delivered")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=HISTORIES)
 def test_the_store_equals_a_dictionary_whatever_happens(history, new_url) -> None:
     model, planned = Model(), []
@@ -184,3 +194,235 @@ def test_the_store_equals_a_dictionary_whatever_happens(history, new_url) -> Non
         assert seen(store) == model.members()
         assert counts(store) == model.summary()
         ledger.close()
+
+
+def test_a_first_fill_is_added_once_it_has_settled(store: MemberStore) -> None:
+    first = batch(1, "add", 2)
+    store.plan_batch(KEY, first, people(("b", 1), ("a", 2**64 - 1)), people())
+    planned = seen(store)
+    store.settle_batch(KEY, replace(first, state=BatchState.SENT))
+    sent = seen(store)
+    store.settle_batch(KEY, replace(first, state=BatchState.SETTLED))
+
+    assert [row[:4] for row in planned] == [
+        ("a", 2**64 - 1, "adding", False),
+        ("b", 1, "adding", False),
+    ]
+    assert [row[3] for row in sent] == [True, True]
+    assert [row[2:] for row in seen(store)] == [("added", False, first.planned_at, first.batch_id)] * 2
+
+
+def test_members_have_the_same_columns_whether_or_not_anybody_is_there(store: MemberStore) -> None:
+    empty = store.members(KEY)
+    store.plan_batch(KEY, batch(1, "add"), people(("a", 1)), people())
+    overlaid = store.members(KEY)
+    store.compact(KEY)
+
+    assert empty.schema == overlaid.schema == store.members(KEY).schema
+    assert empty.schema == {
+        "customer_id": pl.String,
+        "fingerprint": pl.UInt64,
+        "state": pl.String,
+        "in_flight": pl.Boolean,
+        "delivered_at": pl.Datetime("us", "UTC"),
+        "batch_id": pl.String,
+    }
+
+
+def test_a_batch_settles_after_its_people_have_moved_into_the_file(
+    store: MemberStore, tmp_path: Path
+) -> None:
+    added, removed = batch(1, "add", 2), batch(2, "remove")
+    store.plan_batch(KEY, added, people(("a", 1), ("b", 1)), people())
+    store.settle_batch(KEY, replace(added, state=BatchState.SENT))
+    store.compact(KEY)
+    store.settle_batch(KEY, replace(added, state=BatchState.SETTLED))
+    store.plan_batch(KEY, removed, people(("a", 1)), people())
+    store.settle_batch(KEY, replace(removed, state=BatchState.SENT))
+    store.compact(KEY)
+    store.settle_batch(KEY, replace(removed, state=BatchState.SETTLED))
+
+    assert [row[:3] for row in seen(store)] == [("b", 1, "added")]
+    assert store.summary(KEY).delivered == 1
+
+
+def test_counts_need_no_file(store: MemberStore, tmp_path: Path) -> None:
+    first = batch(1, "add", 2)
+    store.plan_batch(KEY, first, people(("a", 1), ("b", 1)), people())
+    store.settle_batch(KEY, replace(first, state=BatchState.SENT))
+    store.compact(KEY)
+    for file in (tmp_path / "delivered").rglob("*.parquet"):
+        file.unlink()
+    under_way = store.summary(KEY)
+    store.settle_batch(KEY, replace(first, state=BatchState.SETTLED, accepted=2))
+    done = store.summary(KEY)
+
+    assert (under_way.delivered, dict(under_way.states)) == (0, {MemberState.ADDING: 2})
+    assert (done.delivered, dict(done.states)) == (2, {MemberState.ADDED: 2})
+    assert [(upload.people, upload.batch.accepted) for upload in done.uploads] == [(2, 2)]
+    assert store.summaries() == {KEY: done}
+
+
+def test_somebody_who_is_refused_by_name_is_not_there_and_is_remembered(store: MemberStore) -> None:
+    first = batch(1, "add", 2)
+    store.plan_batch(KEY, first, people(("a", 2**63), ("b", 1)), people())
+    store.settle_batch(
+        KEY, replace(first, state=BatchState.SETTLED, rejected=1), refused={("a", 2**63): "invalid phone"}
+    )
+
+    assert [row[:3] for row in seen(store)] == [("b", 1, "added")]
+    assert store.refused(KEY).rows() == [("a", 2**63, "invalid phone")]
+    assert store.refused(replace(KEY, audience="other")).is_empty()
+
+
+def test_a_refusal_does_not_make_somebody_disappear_who_had_arrived(store: MemberStore) -> None:
+    first, again = batch(1, "add"), batch(2, "add")
+    for one in (first, again):
+        store.plan_batch(KEY, one, people(("a", 1)), people())
+        store.compact(KEY)
+        refused = {("a", 1): "odd"} if one is again else None
+        store.settle_batch(KEY, replace(one, state=BatchState.SETTLED), refused=refused)
+
+    assert [row[:3] for row in seen(store)] == [("a", 1, "doubtful")]
+
+
+def test_an_audience_that_is_gone_holds_nobody_even_if_its_file_is_lost(
+    store: MemberStore, tmp_path: Path
+) -> None:
+    first = batch(1, "add")
+    store.plan_batch(KEY, first, people(("a", 1)), people())
+    store.settle_batch(KEY, replace(first, state=BatchState.SENT))
+    store.compact(KEY)
+    for file in (tmp_path / "delivered").rglob("*.parquet"):
+        file.unlink()
+    store.forget(KEY)
+
+    assert seen(store) == []
+    with store.ledger.reading() as connection:
+        assert deliveries.under_way(connection, KEY) == []
+
+
+@pytest.mark.parametrize("harm", ["missing", "changed", "cut"])
+def test_a_damaged_file_is_never_taken_for_an_empty_audience(
+    store: MemberStore, tmp_path: Path, harm: str
+) -> None:
+    store.plan_batch(KEY, batch(1, "add"), people(("a", 1)), people())
+    store.compact(KEY)
+    (file,) = (tmp_path / "delivered").rglob("*.parquet")
+    contents = file.read_bytes()
+    match harm:
+        case "missing":
+            file.unlink()
+        case "changed":
+            file.write_bytes(contents[:-9] + b"x" + contents[-8:])
+        case "cut":
+            file.write_bytes(contents[: len(contents) // 2])
+
+    with pytest.raises(LedgerError, match=r"'best' on meta (is missing|was changed). Restore .* backup"):
+        store.members(KEY)
+    with pytest.raises(LedgerError, match="Without a backup, delete the audiences"):
+        store.erase(["a"])
+
+
+def test_names_of_audiences_and_accounts_never_become_paths(store: MemberStore, tmp_path: Path) -> None:
+    for number, name in enumerate(["../../etc", "/", "a\x00b"[:1] + "\n", "ü" * 200, "CON", "."]):
+        key = AudienceKey(Platform.TIKTOK, f"../{name}"[:64], name)
+        start(store.ledger, key, f"e{number}")
+        one = replace(batch(1, "add"), batch_id=f"e{number}-1", delivery_id=f"e{number}")
+        store.plan_batch(key, one, people((name, 1)), people())
+        store.compact(key)
+        assert [row[0] for row in seen(store, key)] == [name]
+
+    files = list(tmp_path.rglob("*.parquet"))
+    assert len(files) == 6
+    assert {file.parent for file in files} == {tmp_path / "delivered" / "members" / "tiktok"}
+
+
+def test_files_are_for_their_owner_alone(store: MemberStore, tmp_path: Path) -> None:
+    store.plan_batch(KEY, batch(1, "add"), people(("a", 1)), people())
+    store.compact(KEY)
+
+    modes = {path.stat().st_mode & 0o077 for path in (tmp_path / "delivered").rglob("*")}
+    assert modes == {0}
+
+
+def test_compaction_leaves_one_file_and_nothing_in_the_ledger(store: MemberStore, tmp_path: Path) -> None:
+    for number in range(1, 4):
+        one = batch(number, "add")
+        store.plan_batch(KEY, one, people((f"c{number}", 1)), people())
+        store.settle_batch(KEY, replace(one, state=BatchState.SETTLED))
+        store.compact(KEY)
+    (file,) = (tmp_path / "delivered").rglob("*.parquet")
+    store.compact(KEY)
+
+    with store.ledger.reading() as connection:
+        assert connection.execute(select(schema.member_changes)).all() == []
+    assert [path.name for path in (tmp_path / "delivered").rglob("*.parquet*")] == [file.name]
+
+
+def test_tidying_removes_what_killed_runs_left_and_nothing_else(store: MemberStore, tmp_path: Path) -> None:
+    store.plan_batch(KEY, batch(1, "add"), people(("a", 1)), people())
+    store.compact(KEY)
+    before = seen(store)
+    (file,) = (tmp_path / "delivered").rglob("*.parquet")
+    for name in ("orphan.parquet", "orphan.parquet.partial"):
+        file.with_name(name).write_bytes(b"x")
+
+    assert store.tidy() == 0
+    assert store.tidy(older_than=0) == 2
+    assert list((tmp_path / "delivered").rglob("*.parquet*")) == [file]
+    assert seen(store) == before
+
+
+def test_who_is_erased_is_nowhere_in_the_ledger_and_its_files(store: MemberStore, tmp_path: Path) -> None:
+    sent = pl.DataFrame(
+        {"customer_id": ["erased-person", "kept-person"], "fingerprint": [1, 2]}, schema=PEOPLE
+    )
+    hashes = {name: b"h" * 32 for name in CAPABILITIES[Platform.META].identifiers if name not in PLAIN}
+    recipients = sent.with_columns(
+        *(pl.lit(value).alias(name) for name, value in hashes.items()),
+        country=pl.lit("DE"),
+        postal_code=pl.lit("10115"),
+    )
+    first, second = batch(1, "add", 2), batch(2, "remove", 1)
+    store.variants(Platform.META).remember(recipients)
+    store.plan_batch(KEY, first, sent, people())
+    store.settle_batch(KEY, replace(first, state=BatchState.SETTLED), refused={("erased-person", 1): "odd"})
+    store.compact(KEY)
+    store.plan_batch(KEY, second, sent.head(1), people(("kept-person", 2)))
+
+    gone = store.erase(["erased-person", "unknown"])
+
+    assert gone == {"delivered_snapshots": 1, "variant_segments": 1, "refused_members": 1}
+    assert [row[0] for row in seen(store)] == ["kept-person"]
+    assert store.refused(KEY).is_empty()
+    assert store.variants(Platform.META).every(sent["customer_id"])["customer_id"].to_list() == [
+        "kept-person"
+    ]
+    with store.ledger.reading() as connection:
+        assert connection.execute(select(schema.member_changes)).all() == []
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert not [path.name for path in files if b"erased-person" in path.read_bytes()]
+    for path in tmp_path.rglob("*.parquet"):
+        assert "erased-person" not in pl.read_parquet(path)["customer_id"]
+
+
+def test_an_audience_stays_in_the_account_where_it_was_created(ledger: Ledger) -> None:
+    def known(account: str, audience: str, remote_id: str | None, hour: int) -> PlatformAudience:
+        key = AudienceKey(Platform.META, account, audience)
+        moment = NOW + timedelta(hours=hour)
+        return PlatformAudience(key, audience, AudienceState.ACTIVE, moment, remote_id)
+
+    with ledger.begin() as connection:
+        for one in (
+            known("1", "a", "r1", 2),
+            known("2", "b", None, 0),
+            known("1", "b", "r2", 1),
+            known("3", "b", "r3", 2),
+        ):
+            deliveries.put_audience(connection, one)
+        accounts = deliveries.accounts_of(connection, Platform.META)
+        elsewhere = deliveries.accounts_of(connection, Platform.GOOGLE)
+
+    assert (accounts, elsewhere) == ({"a": "1", "b": "1"}, {})
