@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from audience_pipeline.platforms.contract import (
@@ -15,7 +14,7 @@ from audience_pipeline.platforms.contract import (
 PLAIN = frozenset({"country", "postal_code"})
 """Identifiers that are not hashed yet."""
 _LENGTH = 64
-_HEX = re.compile(r"[0-9a-f]*")
+_HEX = b"0123456789abcdef"
 _HASH_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 Columns = dict[str, list[str]]
@@ -67,7 +66,7 @@ def _hashes(values: Sequence[str]) -> bool:
     """Whether all values are hashes or empty: of the whole column at once, for it is long."""
     return (
         set(map(len, values)) <= {0, _LENGTH}
-        and _HEX.fullmatch("".join(values)) is not None
+        and not "".join(values).encode(errors="replace").translate(None, _HEX)
         and _HASH_OF_NOTHING not in values
     )
 
