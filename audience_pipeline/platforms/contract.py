@@ -129,7 +129,10 @@ class Finding:
 
 
 class AudienceClient(Protocol):
-    """One ad account of one platform. Every method raises :class:`PlatformError` and nothing else."""
+    """One ad account of one platform. Every method raises :class:`PlatformError` and nothing else.
+
+    After an error that ``stops`` a client refuses everything with the same error, without asking again.
+    """
 
     @property
     def capabilities(self) -> Capabilities:

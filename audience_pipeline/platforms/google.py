@@ -67,7 +67,7 @@ class GoogleClient:
         client_id: str | None = None,
         client_secret: str | None = None,
         refresh_token: str | None = None,
-        oauth_base_url: str = OAUTH_BASE_URL,
+        oauth_base_url: str | None = None,
         ads_base_url: str | None = None,
         **means: Unpack[Means],
     ) -> None:
@@ -80,10 +80,11 @@ class GoogleClient:
         self._login_account = (login_account or "").replace("-", "")
 
         clock = means.get("clock", time.time)
+        # A stand-in on this machine stands in for all of Google.
+        stand_in = base_url if is_loopback(base_url) else ""
+        token_url = oauth_base_url or stand_in or OAUTH_BASE_URL
 
-        def transport(
-            credentials: Credentials, judge_answer: Classify, url: str = oauth_base_url
-        ) -> Transport:
+        def transport(credentials: Credentials, judge_answer: Classify, url: str = token_url) -> Transport:
             return Transport(Platform.GOOGLE, url, credentials, judge_answer, **means)
 
         token = GoogleToken(
@@ -96,9 +97,7 @@ class GoogleClient:
         )
         self._clock = clock
         self._http = transport(token, self._judge, base_url)
-        # A stand-in on this machine stands in for both APIs.
-        ads_url = ads_base_url or (base_url if is_loopback(base_url) else google_ads.BASE_URL)
-        ads = transport(token, self._judge, ads_url)
+        ads = transport(token, self._judge, ads_base_url or stand_in or google_ads.BASE_URL)
         self._ads = google_ads.AdsReader(ads, self._account, self._login_account, clock)
 
     def __repr__(self) -> str:

@@ -308,9 +308,12 @@ def test_an_ads_api_that_does_not_answer_costs_nothing_but_its_figures(
     assert waiting.slept == []
 
 
-def test_a_stand_in_on_this_machine_stands_in_for_both_apis(wire: responses.RequestsMock) -> None:
+def test_a_stand_in_on_this_machine_stands_in_for_all_of_google(wire: responses.RequestsMock) -> None:
     here = "http://127.0.0.1:8765"
-    client = GoogleClient(base_url=here, access_token=TOKEN, account="1234567890")
+    client = GoogleClient(
+        base_url=here, account="1234567890", client_id="c", client_secret="s", refresh_token="r"
+    )
+    wire.post(f"{here}/token", json={"access_token": "fresh"})
     wire.get(f"{here}/v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/987", json=NEW)
     wire.post(f"{here}/v26/customers/1234567890/googleAds:search", json={})
 
