@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pyroaring import BitMap
 
 from audience_pipeline.sandbox.faults import Fault
+from audience_pipeline.sandbox.google_destinations import Destination, destinations_of
 from audience_pipeline.sandbox.google_errors import wrong
 from audience_pipeline.sandbox.google_messages import (
     INGEST_MEMBERS,
@@ -24,7 +25,7 @@ from audience_pipeline.sandbox.google_messages import (
     match_range,
 )
 from audience_pipeline.sandbox.google_quick import usual
-from audience_pipeline.sandbox.google_reading import Destination, Reading, destinations_of, parsed, validated
+from audience_pipeline.sandbox.google_reading import Reading, parsed, validated
 from audience_pipeline.sandbox.google_schema import Reader
 from audience_pipeline.sandbox.wire import words
 from audience_pipeline.sandbox.world import World

@@ -215,7 +215,16 @@ _ADDRESS = message(
         "administrativeArea": text,
     }
 )
-DATA_KINDS = ("userData", "mobileData", "userIdData", "pairData", "ppidData", "compositeData")
+DATA_KINDS = (
+    "userData",
+    "mobileData",
+    "userIdData",
+    "pairData",
+    "ppidData",
+    "compositeData",
+    "googleUserIdData",
+    "partnerProvidedIdData",
+)
 IDENTIFIERS = ("emailAddress", "phoneNumber", "address")
 _IDENTIFIER = message({"emailAddress": text, "phoneNumber": text, "address": _ADDRESS}, IDENTIFIERS)
 _MEMBER = message(
@@ -228,6 +237,8 @@ _MEMBER = message(
         "pairData": anything,
         "ppidData": anything,
         "compositeData": anything,
+        "googleUserIdData": anything,
+        "partnerProvidedIdData": anything,
     },
     DATA_KINDS,
 )

@@ -35,7 +35,10 @@ class _Unusual(Exception):  # noqa: N818 (nothing is wrong with the request)
 
 def usual(body: object) -> tuple[dict[str, Any], Reading] | None:
     """The request without its members, and the members; None unless all are of the usual form."""
-    if not isinstance(body, dict) or body.get("encoding") not in {Encoding.HEX.name, int(Encoding.HEX)}:
+    if not isinstance(body, dict):
+        return None
+    encoding = body.get("encoding")
+    if type(encoding) not in {str, int} or encoding not in {Encoding.HEX.name, int(Encoding.HEX)}:
         return None
     members = body.get("audienceMembers")
     if type(members) is not list or not 0 < len(members) <= MEMBERS_LIMIT:

@@ -10,37 +10,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from audience_pipeline.sandbox import google_lists
+from audience_pipeline.sandbox.google_destinations import Destination, destinations_of
 from audience_pipeline.sandbox.google_errors import GoogleError, invalid, wrong
-from audience_pipeline.sandbox.google_messages import DATA_KINDS, AccountType, Encoding
+from audience_pipeline.sandbox.google_messages import DATA_KINDS, Encoding
 from audience_pipeline.sandbox.google_schema import Reader, Violation
 from audience_pipeline.sandbox.people import Entry, Kind, sha256
 from audience_pipeline.sandbox.rows import pack
-from audience_pipeline.sandbox.state import Audience
 from audience_pipeline.sandbox.world import World
 
 MEMBERS_LIMIT = 10_000
 IDENTIFIERS_LIMIT = 10
-DESTINATIONS_LIMIT = 10
 POSTAL_CODE_LENGTH = 16
-KEY_OF_KIND = {
-    "userData": "CONTACT_ID",
-    "mobileData": "MOBILE_ID",
-    "userIdData": "USER_ID",
-    "pairData": "PAIR_ID",
-    "ppidData": "PSEUDONYMOUS_ID",
-    "compositeData": "CONTACT_ID",
-}
 _DEVICE = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """A list that the request goes to."""
-
-    sent: dict[str, Any]
-    reference: str
-    audience: Audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +76,7 @@ def validated(
         )
     violations: list[Violation] = []
     if reading is None:
-        reading = Reading(kind)
-        for place, member in enumerate(request["audienceMembers"]):
-            _read(member, reading, encoding, f"audience_members[{place}]", violations)
+        reading, violations = read_members(request)
     known = {destination.reference for destination in destinations}
     for place, references in enumerate(reading.references):
         if references and not known.issuperset(references):
@@ -106,6 +85,19 @@ def validated(
     if violations:
         raise invalid(violations)
     return destinations, reading
+
+
+def read_members(request: Mapping[str, Any]) -> tuple[Reading, list[Violation]]:
+    """The members of a request as its message reads them, and what is wrong with them.
+
+    Raises:
+        GoogleError: 400, for their number or kinds.
+    """
+    encoding = request.get("encoding") or Encoding.ENCODING_UNSPECIFIED
+    reading, violations = Reading(_kind(request.get("audienceMembers") or [])), list[Violation]()
+    for place, member in enumerate(request["audienceMembers"]):
+        _read(member, reading, encoding, f"audience_members[{place}]", violations)
+    return reading, violations
 
 
 def _kind(members: Sequence[Mapping[str, Any]]) -> str:
@@ -135,59 +127,6 @@ def _read(
 def _sent(member: Mapping[str, Any], kind: str) -> int:
     data = member.get(kind) or {}
     return len(data.get("userIdentifiers") or data.get("mobileIds") or (1,))
-
-
-def destinations_of(world: World, request: Mapping[str, Any], kind: str | None) -> list[Destination]:
-    """The lists that a request goes to; ``kind`` of data must fit them.
-
-    Raises:
-        GoogleError: 400.
-    """
-    sent = request.get("destinations") or []
-    if not sent:
-        raise wrong("destinations", "REQUIRED_FIELD_MISSING")
-    if len(sent) > DESTINATIONS_LIMIT:
-        raise wrong("destinations", "TOO_MANY_DESTINATIONS")
-    found, references = [], set()
-    for place, destination in enumerate(sent):
-        path = f"destinations[{place}]"
-        account = _account(destination.get("operatingAccount"), f"{path}.operating_account")
-        for name in ("loginAccount", "linkedAccount"):
-            if name in destination:
-                _account(destination[name], f"{path}.{name}")
-        reference = destination.get("reference", "")
-        if reference in references:
-            raise wrong(f"{path}.reference", "DUPLICATE_DESTINATION_REFERENCE")
-        references.add(reference)
-        list_id = destination.get("productDestinationId")
-        if not list_id:
-            raise wrong(f"{path}.product_destination_id", "REQUIRED_FIELD_MISSING")
-        audience = world.state.audience("google", list_id)
-        if audience is None or audience.account != account or audience.kind != "members":
-            raise wrong(f"{path}.product_destination_id", "INVALID_USER_LIST_ID")
-        if kind is not None and KEY_OF_KIND[kind] != audience.details["uploadKeyType"]:
-            raise wrong(f"{path}.product_destination_id", "INVALID_USER_LIST_TYPE")
-        google_lists.expire(world, audience)
-        kept = {
-            **({"reference": reference} if reference else {}),
-            "operatingAccount": {"accountType": AccountType.GOOGLE_ADS, "accountId": account},
-            "productDestinationId": list_id,
-        }
-        found.append(Destination(kept, reference, audience))
-    return found
-
-
-def _account(account: Mapping[str, Any] | None, path: str) -> str:
-    if not account or not account.get("accountId"):
-        raise wrong(f"{path}.account_id", "REQUIRED_FIELD_MISSING")
-    kind, older = account.get("accountType"), account.get("product")
-    if not kind and not older:
-        raise wrong(f"{path}.account_type", "REQUIRED_FIELD_MISSING")
-    if (kind and older and kind != older) or (kind or older) != AccountType.GOOGLE_ADS:
-        raise wrong(f"{path}.account_type", "INVALID_DESTINATION")
-    if not re.fullmatch(r"\d{1,12}", account["accountId"]):
-        raise wrong(f"{path}.account_id", "INVALID_FORMAT")
-    return str(account["accountId"])
 
 
 def _violation(path: str, reason: str) -> Violation:

@@ -125,7 +125,7 @@ def read(call: GraphCall, audience: Audience) -> object:
 
 def list_in_account(call: GraphCall, account: str) -> object:
     """``GET /act_{id}/customaudiences`` with cursors."""
-    call.allow({"fields", "limit", "after", "before", "filtering", "business_id", "pixel_id"})
+    call.allow({"fields", "limit", "after", "before", "filtering", "business_id", "pixel_id", "summary"})
     audiences = _filtered(call, call.world.state.in_account("meta", account))
     limit = call.integer("limit")
     limit = 25 if limit is None else limit

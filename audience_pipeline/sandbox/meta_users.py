@@ -86,7 +86,7 @@ def remove_everywhere(call: GraphCall, account: str) -> object:
 
 def sessions(call: GraphCall, audience: Audience) -> object:
     """``GET /{audience_id}/sessions``: the counts as text, matches only once they are computed."""
-    call.allow({"session_id", "fields", "limit", "after"})
+    call.allow({"session_id", "fields", "limit", "after", "before", "summary"})
     wanted = call.integer("session_id")
     query = f"SELECT {', '.join(COLUMNS)} FROM sessions WHERE audience_id = ? ORDER BY started, id"
     found = [Session(*row) for row in call.world.state.connection.execute(query, (audience.id,))]

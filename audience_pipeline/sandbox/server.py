@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from audience_pipeline.sandbox.application import application
 from audience_pipeline.sandbox.world import World
@@ -26,6 +27,16 @@ MODULE = "audience_pipeline.sandbox.server"
 ADDRESS_FILE = "address"
 LOG_FILE = "sandbox.log"
 START_SECONDS = 60.0
+
+
+class LongUrls(HttpToolsProtocol):
+    """Reads URLs of any length: Meta's official client puts the people of a removal there."""
+
+    def on_headers_complete(self) -> None:
+        """Keep the query from a parser that takes 64 kB at most."""
+        self.url, _, query = self.url.partition(b"?")
+        super().on_headers_complete()
+        self.scope["query_string"] = query
 
 
 def run(
@@ -76,8 +87,7 @@ def run(
                 proxy_headers=False,
                 server_header=False,
                 timeout_graceful_shutdown=2,
-                # Removals may carry their rows in the URL.
-                h11_max_incomplete_event_size=64 * 1024 * 1024,
+                http=LongUrls,
             )
             (state_dir / ADDRESS_FILE).write_text(address)
             if on_ready is not None:

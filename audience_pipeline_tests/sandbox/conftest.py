@@ -38,6 +38,10 @@ class Sandbox:
     def control(self, what: str, body: dict[str, Any]) -> requests.Response:
         return self.session.post(f"{self.base}/_sandbox/{what}", json=body, timeout=10)
 
+    def time(self) -> float:
+        """The present of the sandbox, in epoch seconds."""
+        return float(self.session.get(f"{self.base}/_sandbox/clock", timeout=10).json()["time"])
+
     def members(self, platform: str, audience_id: str) -> dict[str, Any]:
         query = {"platform": platform, "audience_id": audience_id}
         return self.session.get(f"{self.base}/_sandbox/members", params=query, timeout=10).json()
