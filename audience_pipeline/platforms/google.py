@@ -97,7 +97,8 @@ class GoogleClient:
         )
         self._clock = clock
         self._http = transport(token, self._judge, base_url)
-        ads = transport(token, self._judge, ads_base_url or stand_in or google_ads.BASE_URL)
+        elsewhere = ads_base_url if ads_base_url != google_ads.BASE_URL else None
+        ads = transport(token, self._judge, elsewhere or stand_in or google_ads.BASE_URL)
         self._ads = google_ads.AdsReader(ads, self._account, self._login_account, clock)
 
     def __repr__(self) -> str:

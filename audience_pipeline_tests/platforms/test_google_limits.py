@@ -308,10 +308,18 @@ def test_an_ads_api_that_does_not_answer_costs_nothing_but_its_figures(
     assert waiting.slept == []
 
 
-def test_a_stand_in_on_this_machine_stands_in_for_all_of_google(wire: responses.RequestsMock) -> None:
+@pytest.mark.parametrize("ads_base_url", [None, "", "https://googleads.googleapis.com"])
+def test_a_stand_in_on_this_machine_stands_in_for_all_of_google(
+    wire: responses.RequestsMock, ads_base_url: str | None
+) -> None:
     here = "http://127.0.0.1:8765"
     client = GoogleClient(
-        base_url=here, account="1234567890", client_id="c", client_secret="s", refresh_token="r"
+        base_url=here,
+        ads_base_url=ads_base_url,
+        account="1234567890",
+        client_id="c",
+        client_secret="s",
+        refresh_token="r",
     )
     wire.post(f"{here}/token", json={"access_token": "fresh"})
     wire.get(f"{here}/v1/accountTypes/GOOGLE_ADS/accounts/1234567890/userLists/987", json=NEW)
