@@ -39,7 +39,8 @@ from audience_pipeline.platforms.google_answers import (
 from audience_pipeline.platforms.google_check import findings
 from audience_pipeline.platforms.google_errors import is_gone, is_name_taken, judge
 from audience_pipeline.platforms.google_token import OAUTH_BASE_URL, GoogleToken
-from audience_pipeline.platforms.http import Classify, Json, Means, Transport
+from audience_pipeline.platforms.http import Classify, Json, Transport
+from audience_pipeline.platforms.means import Means
 from audience_pipeline.platforms.members import check_name, checked
 from audience_pipeline.platforms.rows import REFERENCE, google_members
 from audience_pipeline.platforms.safety import is_loopback

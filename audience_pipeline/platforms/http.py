@@ -14,10 +14,9 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import DefaultCookiePolicy
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -33,6 +32,7 @@ from audience_pipeline.platforms.contract import (
     TransientPlatformError,
 )
 from audience_pipeline.platforms.credentials import Credentials, HeaderAuth
+from audience_pipeline.platforms.means import Patience
 from audience_pipeline.platforms.pace import Pace
 from audience_pipeline.platforms.safety import checked_url, is_loopback, safe_text
 
@@ -56,36 +56,6 @@ _TRANSIENT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long to insist."""
-
-    attempts: int = 5
-    first_wait: float = 1.0
-    """Seconds at most before the second attempt; doubled with each, and drawn anew between 0 and that."""
-    longest_backoff: float = 60.0
-    longest_wait: float = 120.0
-    """A platform that asks for more seconds than this is left alone: the next run goes on."""
-    connect_timeout: float = 10.0
-    read_timeout: float = 120.0
-    """Seconds without a byte."""
-    longest_answer: float = 300.0
-    """Seconds for a whole answer."""
-
-
-class Means(TypedDict, total=False):
-    """What every client takes besides its account: how long to insist, how fast, time and chance.
-
-    Clients whose platform counts their requests together share one ``pace``. ``chance`` draws from [0, 1).
-    """
-
-    patience: Patience
-    pace: Pace
-    sleep: Callable[[float], None]
-    clock: Callable[[], float]
-    chance: Callable[[], float]
-
-
 class Transport:
     """Sends requests to one host: authenticated, paced, retried, judged. Threads may share it."""
 
@@ -96,13 +66,13 @@ class Transport:
         credentials: Credentials,
         classify: Classify,
         *,
-        patience: Patience = Patience(),
+        patience: Patience = Patience(),  # noqa: B008 (frozen)
         pace: Pace | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.time,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """Arguments of :class:`Means`; without a ``pace`` the rates of the platform's capabilities hold.
+        """Arguments of ``Means``; without a ``pace`` the rates of the platform's capabilities hold.
 
         Raises:
             TerminalPlatformError: the base URL is not TLS and not loopback.

@@ -30,7 +30,8 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import TIMED_OUT, Json, Means, Transport
+from audience_pipeline.platforms.http import TIMED_OUT, Json, Transport
+from audience_pipeline.platforms.means import Means
 from audience_pipeline.platforms.members import check_name, checked
 from audience_pipeline.platforms.meta_answers import INVALID, audience, audience_id, is_customer_file, refused
 from audience_pipeline.platforms.meta_check import findings

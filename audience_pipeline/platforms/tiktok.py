@@ -29,7 +29,8 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Means, Transport
+from audience_pipeline.platforms.http import Json, Transport
+from audience_pipeline.platforms.means import Means
 from audience_pipeline.platforms.members import check_name, checked
 from audience_pipeline.platforms.tiktok_answers import (
     audience,

@@ -13,7 +13,8 @@ import pytest
 from audience_pipeline.platforms import http
 from audience_pipeline.platforms.contract import Platform, TerminalPlatformError, TransientPlatformError
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Patience, Transport, by_status
+from audience_pipeline.platforms.http import Transport, by_status
+from audience_pipeline.platforms.means import Patience
 from audience_pipeline.platforms.pace import Pace
 
 

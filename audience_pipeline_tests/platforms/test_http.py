@@ -17,7 +17,8 @@ from audience_pipeline.platforms.contract import (
     TransientPlatformError,
 )
 from audience_pipeline.platforms.credentials import StaticToken
-from audience_pipeline.platforms.http import Json, Patience, Transport, by_status
+from audience_pipeline.platforms.http import Json, Transport, by_status
+from audience_pipeline.platforms.means import Patience
 from audience_pipeline.platforms.pace import Pace
 from audience_pipeline.platforms.safety import safe_text
 
