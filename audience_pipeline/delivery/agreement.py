@@ -106,10 +106,11 @@ def _of_shares(
         lacking, others = _causes(low, everybody[has]), _causes(high, everybody[~has])
         told = [_said(causes, side.platform) for causes, side in ((lacking, low), (others, high)) if causes]
         why = "; ".join(told)
+        lacks = low if sum(lacking.values()) >= sum(others.values()) else high
         much, little = (percent(one.shares[side.platform]) for side in (high, low))
         yield Disagreement(
             audience,
-            low.platform,
+            lacks.platform,
             f"{audience}: {DESCRIBED_BY.get(one.field, one.field)} {one.value} is {much} of "
             f"{high.platform.value} and {little} of {low.platform.value}: {why}",
             _explained({**lacking, **others}),

@@ -128,12 +128,16 @@ def gone_since(before: Reference | None, removals: Iterable[tuple[datetime, int]
 
 
 def expected(
-    before: Reference | None, remote: RemoteAudience, removed: int, now: datetime
+    before: Reference | None, remote: RemoteAudience, delivered: int, removed: int, now: datetime
 ) -> Reference | None:
-    """The size that the next verification expects: the one seen now, unless it has shrunk for no reason."""
-    if before is not None and (remote.size_low is None or remote.size_low < before.size - removed):
+    """The size that the next verification expects: the one seen now, unless it has shrunk for no reason.
+
+    People beyond those who were ``delivered`` are somebody else's and may go.
+    """
+    size = min(remote.size_low or 0, delivered)
+    if before is not None and size < before.size - removed:
         return before
-    return Reference(remote.size_low, now) if remote.size_low else None
+    return Reference(size, now) if size else None
 
 
 def _of_its_status(capabilities: Capabilities, name: str, remote: RemoteAudience) -> Iterator[Gap]:

@@ -103,7 +103,7 @@ def verify(
         before = seen_before.get(one.key.audience)
         moved = [*removals.get(one.key.audience, ()), *removals.get(gaps_of.EVERYWHERE, ())]
         less = gaps_of.gone_since(before, moved)
-        reference = gaps_of.expected(before, remote, less, now)
+        reference = gaps_of.expected(before, remote, here.delivered, less, now)
         if reference is not None:
             seen[one.key.audience] = reference
         found += gaps_of.on_the_platform(client.capabilities, one, remote, here, before, less)

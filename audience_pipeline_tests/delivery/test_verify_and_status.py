@@ -323,10 +323,11 @@ def test_the_expected_size_follows_the_platform_but_not_into_a_loss() -> None:
     before = Reference(100, NOW)
     later = NOW + timedelta(days=1)
 
-    assert expected(before, shows(low=120), 0, later) == Reference(120, later)
-    assert expected(before, shows(low=90), 10, later) == Reference(90, later)
-    assert expected(before, shows(low=89), 10, later) == before
-    assert expected(None, shows(low=0, high=1_000), 0, later) is None
+    assert expected(before, shows(low=120), 500, 0, later) == Reference(120, later)
+    assert expected(before, shows(low=120), 110, 0, later) == Reference(110, later)
+    assert expected(before, shows(low=90), 500, 10, later) == Reference(90, later)
+    assert expected(before, shows(low=89), 500, 10, later) == before
+    assert expected(None, shows(low=0, high=1_000), 500, 0, later) is None
 
 
 def test_what_was_never_confirmed_is_a_gap(shop: Shop) -> None:
