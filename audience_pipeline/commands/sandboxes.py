@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from audience_pipeline.commands.console import fail, note
-from audience_pipeline.settings import Settings
+from audience_pipeline.settings import ADS_BASE_URL, BASE_URLS, Settings
 
 TOKENS = {
     "META_ACCESS_TOKEN": "sandbox-meta-token",
@@ -32,23 +32,28 @@ def population_of(home: Path) -> Path | None:
     return next((path for path in found if path.is_file()), None)
 
 
+def variables_of(url: str) -> dict[str, str]:
+    """The environment that points every client at a sandbox."""
+    addresses = [variable for variable, _ in BASE_URLS.values()] + [ADS_BASE_URL[0]]
+    return {**dict.fromkeys(addresses, url), **TOKENS, **ACCOUNTS}
+
+
 @contextlib.contextmanager
 def sandbox_beside(settings: Settings) -> Iterator[str | None]:
-    """Run the sandbox of a demo's workspace and point this process at it; nothing in other workspaces."""
+    """Run the sandbox of a demo's workspace and point this process at it; nothing in other workspaces.
+
+    One that another command runs on the same folder already is used, and left running.
+    """
     population = population_of(settings.home)
     if population is None:
         yield None
         return
-    from audience_pipeline.sandbox.server import running
+    from audience_pipeline.sandbox.server import running, serving
 
-    with running(settings.home / "sandbox", population) as url:
-        variables = {
-            "META_BASE_URL": url,
-            "GOOGLE_DATA_MANAGER_BASE_URL": url,
-            "TIKTOK_BASE_URL": url,
-            **TOKENS,
-            **ACCOUNTS,
-        }
+    folder = settings.home / "sandbox"
+    present = serving(folder)
+    with contextlib.nullcontext(present) if present else running(folder, population) as url:
+        variables = variables_of(url)
         before = {name: os.environ.get(name) for name in variables}
         os.environ.update(variables)
         try:
@@ -62,7 +67,9 @@ def sandbox_beside(settings: Settings) -> Iterator[str | None]:
 
 
 def sandbox(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 8790,
+    port: Annotated[
+        int, typer.Option(help="Port on 127.0.0.1; 0 takes a free one.", min=0, max=65535)
+    ] = 8790,
     state: Annotated[Path, typer.Option(help="Folder that the platforms' state is kept in.")] = Path(
         ".sandbox"
     ),
@@ -78,7 +85,8 @@ def sandbox(
 ) -> None:
     """Stand-ins of Meta, Google and TikTok on 127.0.0.1, each under its real paths.
 
-    Tokens: sandbox-meta-token, sandbox-google-token, sandbox-tiktok-token; any account id.
+    Prints what to set, ready to be pasted into a shell. Tokens: sandbox-meta-token, sandbox-google-token,
+    sandbox-tiktok-token; any account id. /_sandbox/ shows what the platforms hold.
 
     Example: audience-pipeline sandbox --port 8790 --population .demo/shop/input/truth/population.parquet
     """
@@ -88,11 +96,19 @@ def sandbox(
 
     if population is not None and not population.is_file():
         fail(f"{population}: there is no such file", 2)
-    note(
-        f"Sandbox on http://127.0.0.1:{port}: set META_BASE_URL, GOOGLE_DATA_MANAGER_BASE_URL and "
-        "TIKTOK_BASE_URL to it. Stop with Ctrl-C."
-    )
+
+    def ready(url: str) -> None:
+        for name, value in variables_of(url).items():
+            typer.echo(f"export {name}={value}")
+        note(
+            f"Sandbox on {url}, its state in {state}. Paste the lines above into the shell that you work in; "
+            f"{url}/_sandbox/audiences?platform=meta shows what a platform holds, {url}/_sandbox/faults what "
+            "trouble was made. Stop with Ctrl-C: the state stays."
+        )
+
     try:
-        run(port=port, state_dir=state, population=population, delay=delay, faults=faults)
-    except (ValueError, RuntimeError, PolarsError) as error:
-        fail(f"{population or state}: {error}")
+        run(port=port, state_dir=state, population=population, delay=delay, faults=faults, on_ready=ready)
+    except (ValueError, PolarsError) as error:
+        fail(f"{population}: {error}")
+    except (OSError, RuntimeError) as error:
+        fail(str(error))

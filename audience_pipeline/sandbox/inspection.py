@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import Any
 
@@ -21,7 +22,8 @@ def handle(world: World, call: Call) -> Answer:
     """
     place = call.method, call.path.removeprefix("/_sandbox")
     if place == ("GET", "/health"):
-        return json_answer({"status": "ok", "time": world.clock.now(), "platforms": PLATFORMS})
+        told = {"status": "ok", "time": world.clock.now(), "platforms": PLATFORMS, "pid": os.getpid()}
+        return json_answer({**told, "state": str(world.state.path.resolve().parent)})
     if place == ("GET", "/audiences"):
         audiences = world.state.audiences(_platform(call))
         return json_answer({"audiences": [_summary(world, audience) for audience in audiences]})

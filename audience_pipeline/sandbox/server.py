@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,6 +97,18 @@ def run(
         world.state.close()
 
 
+def serving(state_dir: Path, pid: int | None = None) -> str | None:
+    """The base URL of the sandbox that serves this state folder now, in the process ``pid`` if given."""
+    try:
+        address = (state_dir / ADDRESS_FILE).read_text()
+        with urllib.request.urlopen(f"{address}/_sandbox/health", timeout=5) as answer:  # noqa: S310 (our own)
+            told = json.load(answer)
+        found = told["state"] == str(state_dir.resolve()) and pid in {None, told["pid"]}
+    except (OSError, ValueError, KeyError):
+        return None
+    return address if found else None
+
+
 @contextmanager
 def running(
     state_dir: Path,
@@ -131,8 +143,7 @@ def process(
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """As :func:`running`, and the process too, for those who want to kill it."""
     state_dir.mkdir(parents=True, exist_ok=True)
-    address_file, log = state_dir / ADDRESS_FILE, state_dir / LOG_FILE
-    address_file.unlink(missing_ok=True)
+    log = state_dir / LOG_FILE
     command = [sys.executable, "-m", MODULE, "--port", str(port), "--state", str(state_dir)]
     options = {"--population": population, "--delay": delay, "--faults": faults, "--app-secret": app_secret}
     command += [part for name, value in options.items() if value is not None for part in (name, str(value))]
@@ -142,7 +153,7 @@ def process(
             [*command, "--until-input-ends"], stdin=subprocess.PIPE, stdout=output, stderr=output
         )
         try:
-            yield _wait(child, address_file, log), child
+            yield _wait(child, state_dir, log), child
         finally:
             child.terminate()
             try:
@@ -154,16 +165,12 @@ def process(
                 child.stdin.close()
 
 
-def _wait(child: subprocess.Popen[bytes], address_file: Path, log: Path) -> str:
+def _wait(child: subprocess.Popen[bytes], state_dir: Path, log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and child.poll() is None:
-        address = address_file.read_text() if address_file.exists() else ""
+        address = serving(state_dir, child.pid)
         if address:
-            try:
-                with urllib.request.urlopen(f"{address}/_sandbox/health", timeout=5):  # noqa: S310 (our own)
-                    return address
-            except (urllib.error.URLError, OSError):
-                pass
+            return address
         time.sleep(0.02)
     said = log.read_text(errors="replace").strip().splitlines()[-1:]
     raise RuntimeError(f"the sandbox did not start: {said[0] if said else 'it said nothing'}")

@@ -86,6 +86,7 @@ class State:
     """
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self.connection = sqlite3.connect(path, isolation_level=None, timeout=2, check_same_thread=False)
         execute = self.connection.execute

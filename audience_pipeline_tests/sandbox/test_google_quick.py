@@ -74,12 +74,14 @@ def requests(draw: st.DrawFn) -> dict[str, Any]:
         "encoding": draw(st.sampled_from(["HEX", 1])),
         "audienceMembers": draw(st.lists(MEMBERS, min_size=1, max_size=3)),
     }
+    # What strategies choose from must not be changed.
+    body = copy.deepcopy(body)
     if draw(st.booleans()):
         path = draw(st.sampled_from(places(body)[1:]))
         part: Any = body
         for key in path[:-1]:
             part = part[key]
-        part[path[-1]] = draw(ODD)
+        part[path[-1]] = copy.deepcopy(draw(ODD))
     return body
 
 
