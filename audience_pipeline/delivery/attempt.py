@@ -2,142 +2,308 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 
-from audience_pipeline.delivery.brake import Standing
+import polars as pl
+
+from audience_pipeline.delivery.brake import Caution, Standing
 from audience_pipeline.delivery.courier import Courier
 from audience_pipeline.delivery.figures import as_read
-from audience_pipeline.delivery.gather import Sight, look
-from audience_pipeline.delivery.plan import Plan, decide
-from audience_pipeline.delivery.recipients import Wanted
+from audience_pipeline.delivery.gather import Account, Sight
+from audience_pipeline.delivery.plan import Plan, decide, without_consent
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger import deliveries
-from audience_pipeline.ledger.records import AudienceState, Delivery, DeliveryState, PlatformAudience
+from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import (
+    AudienceKey,
+    AudienceState,
+    Delivery,
+    DeliveryState,
+    Held,
+    MemberState,
+    PlatformAudience,
+)
 from audience_pipeline.platforms.contract import AudienceClient, RemoteAudience
+
+DONE = (DeliveryState.SETTLED, DeliveryState.UNCHANGED, DeliveryState.PROCESSING)
+
+
+class UnknownMembersError(Exception):
+    """Nobody knows whom an audience should hold; the message says why. The other audiences go on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An audience that a platform is to hold."""
+
+    audience: str
+    wanted: Callable[[], pl.DataFrame] = field(repr=False)
+    """RECIPIENTS whom it should hold. Called whenever they are needed, and not kept; it may raise
+    :class:`UnknownMembersError`."""
+    description: str = ""
+    """Shown on the platform."""
+    retired: bool = False
+    """No definition asks for it any more, so nobody is wanted. As long as somebody is there, it is held until
+    confirmed; people without consent leave in any case."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all audiences of a run share."""
+
+    store: MemberStore
+    as_of: date
+    clock: Callable[[], datetime]
+    consent_lost: Set[str] = field(repr=False)
+    confirm: bool
+    caution: Caution
 
 
 @dataclass(slots=True)
 class Attempt:
-    """An audience, who is wanted in it, and everything that is found out on the way."""
+    """An audience, and everything that is found out about it on the way. People are read when needed."""
 
-    courier: Courier
+    terms: Terms
+    task: Task
+    account: Account
     delivery: Delivery
-    wanted: Wanted
-    consent_lost: Set[str]
-    confirm: bool
+    courier: Courier
     name: str
-    description: str
-    retired: bool = False
+    """What it is to be called on the platform."""
     sight: Sight = field(default_factory=Sight)
     known: PlatformAudience | None = None
     remote: RemoteAudience | None = None
     plan: Plan | None = None
-    """The first plan of the run: the one that a person sees, and that the brake judges."""
+    """The first plan of the run, in counts: the one that a person sees, and that the brake judges."""
+    kept: pl.DataFrame | None = field(default=None, repr=False)
+    """Whom the audience is to hold instead of the wanted: where it is held, and must be made anew."""
+    lost: frozenset[str] = field(default=frozenset(), repr=False)
+    """Customers without consent who were there."""
+    early: bool = False
+    """Those of them in flight were removed once; after the flight they are removed again."""
+    started: bool = False
     recreated: bool = False
-    retried: bool = False
     emptied: bool = False
     deleted: int = 0
     """People who left together with an audience that was deleted."""
     sentences: list[str] = field(default_factory=list)
+    report: DeliveryReport | None = None
+    """None until it is done."""
+    _past: tuple[int | None, date | None] | None = None
+
+    @property
+    def key(self) -> AudienceKey:
+        """The audience in its account."""
+        return self.delivery.key
 
     @property
     def client(self) -> AudienceClient:
         """The ad account that is delivered to."""
-        return self.courier.client
+        return self.account.client
 
-    def _gather(self) -> None:
-        with self.courier.ledger.reading() as connection:
-            known = deliveries.audience(connection, self.delivery.key)
-        if known is not None:
-            self.name = known.remote_name
-        self.sight = look(self.client, known, self.name)
+    @property
+    def remote_id(self) -> str | None:
+        """The id of the audience on the platform, where it exists."""
+        return self.known.remote_id if self.known is not None else None
+
+    @property
+    def changed(self) -> bool:
+        """Something was sent in this run."""
+        return self.courier.sequence > 0 or self.recreated or self.emptied
+
+    def gather(self) -> None:
+        """Find the audience in the listing of its account."""
+        self.sight = self.account.look(self.account.known.get(self.task.audience), self.name)
         self.known, self.remote = self.sight.known, self.sight.remote
 
-    def _decide(self) -> Plan:
-        key, known = self.delivery.key, self.known
-        remote_id = known.remote_id if known is not None else None
-        with self.courier.ledger.reading() as connection:
-            people = deliveries.members(connection, key) if remote_id else []
-            completed = deliveries.completed(connection, key)
-            newest = deliveries.newest_as_of(connection, key)
-        watched = known is not None and known.state is AudienceState.ACTIVE
-        first = self.plan
-        return decide(
+    def begin(self) -> None:
+        """Open the delivery in the ledger, before anything is changed."""
+        if not self.started:
+            with self.terms.store.ledger.begin() as connection:
+                deliveries.start(connection, self.delivery)
+            self.started = True
+
+    def members(self) -> pl.DataFrame:
+        """MEMBERS: nobody where the audience does not exist."""
+        return self.terms.store.members(self.key) if self.remote_id else _NO_MEMBERS
+
+    def wanted(self) -> pl.DataFrame:
+        """RECIPIENTS whom it should hold."""
+        if self.kept is not None:
+            return self.kept
+        wanted = self.task.wanted()
+        if self.task.retired and wanted.height:
+            raise ValueError(
+                f"The audience {self.task.audience!r} is retired, but {wanted.height:,} people are wanted "
+                "in it."
+            )
+        return wanted
+
+    def decide(self, wanted: pl.DataFrame, members: pl.DataFrame) -> Plan:
+        """What is to be sent, as far as is known now."""
+        store, first = self.terms.store, self.plan
+        completed, newest = self._standing()
+        watched = self.known is not None and self.known.state is AudienceState.ACTIVE
+        plan = decide(
             self.client.capabilities,
-            self.wanted,
-            people,
+            wanted,
+            members,
             Standing(
-                remote_id=remote_id,
-                completed=completed.wanted if completed is not None and watched else None,
-                foreign=bool(self.sight.foreign) and first is None,
+                remote_id=self.remote_id,
+                completed=completed if watched else None,
+                foreign=bool(self.sight.foreign),
                 newest_as_of=newest,
-                retired=self.retired,
+                shown_name=self.remote.name if self.remote is not None else self.name,
+                retired=self.task.retired,
             ),
+            store.variants(self.key.platform),
             remote_name=self.name,
             as_of=self.delivery.as_of,
-            now=self.courier.clock(),
-            consent_lost=self.consent_lost,
+            now=self.terms.clock(),
+            refused=store.refused(self.key),
+            consent_lost=self.terms.consent_lost,
             # What the first plan let through, the later ones of a run do not stop half-way.
-            confirmed=self.confirm or (first is not None and not first.held),
+            confirmed=self.terms.confirm or (first is not None and not first.held),
+            caution=self.terms.caution,
+        )
+        if first is None:
+            self.plan = plan.in_counts()
+            self.delivery = replace(
+                self.delivery, wanted=plan.counts.wanted, to_add=plan.to_add, to_remove=plan.to_remove
+            )
+        return plan
+
+    def to_create(self) -> PlatformAudience:
+        """The audience as it is before its creation."""
+        return PlatformAudience(
+            self.key, self.name, AudienceState.CREATING, self.terms.clock(), status="to be created"
         )
 
-    def _read(self) -> None:
-        if self.known is not None and self.known.remote_id:
-            self.remote = self.client.read(self.known.remote_id)
+    def put(self, known: PlatformAudience, *, forget: bool = False) -> None:
+        """Write down what is known of the audience (and that nobody is there)."""
+        self.begin()
+        if forget:
+            self.terms.store.forget(self.key, known=known)
+            self.courier.flights.clear()
+        else:
+            with self.terms.store.ledger.begin() as connection:
+                deliveries.put_audience(connection, known)
+        self.known = known
+        if known.remote_id is None:
+            self.remote = None
 
-    def _finish(self, state: DeliveryState, errors: Sequence[str]) -> None:
-        """Write down how it ended, and what the platform shows now."""
-        key, now = self.delivery.key, self.courier.clock()
-        done = state in (DeliveryState.SETTLED, DeliveryState.UNCHANGED, DeliveryState.PROCESSING)
-        with self.courier.ledger.begin() as connection:
+    def note_lost(self, members: pl.DataFrame) -> bool:
+        """Remember who is there without consent; whether there is anybody."""
+        here = without_consent(members, self.terms.consent_lost)
+        self.lost |= frozenset(here)
+        return here.len() > 0
+
+    def finish(self, state: DeliveryState, errors: Sequence[str] = (), *, stopped: bool = False) -> None:
+        """Write down how it ended, and what the platform showed last."""
+        store, now = self.terms.store, self.terms.clock()
+        if self.courier.settled and not self.courier.flights:
+            store.compact(self.key)
+        if self.courier.quarantined:
+            self.sentences.append(
+                f"{self.courier.quarantined:,} people are left out from now on, because "
+                f"{self.key.platform.value} refuses them as they are: land their contacts again."
+            )
+        message = " ".join([*self.sentences, *self.courier.sentences, *errors])
+        absent = self.known is not None and not self.known.remote_id and state in DONE
+        if absent and self.known is not None and not self.delivery.wanted:
+            # As it should be: look() tells it by this from one whose creation was interrupted.
+            status = "not there, because nobody is wanted"
+            self.put(replace(self.known, state=AudienceState.ACTIVE, status=status), forget=True)
+        held = store.summary(self.key) if self.remote_id else Held()
+        with store.ledger.begin() as connection:
+            if not self.started:
+                deliveries.start(connection, self.delivery)
+                self.started = True
             counted = deliveries.counted(connection, self.delivery)
-            message = " ".join([*self.sentences, *self.courier.sentences, *errors])
             self.delivery = replace(counted, finished_at=now, state=state, message=message)
             deliveries.finish(connection, self.delivery)
-            if self.known is None:
-                return
-            if not self.known.remote_id:
-                if done and not self.wanted:
-                    # As it should be: look() tells it by this from one whose creation was interrupted.
-                    status = "not there, because nobody is wanted"
-                    self.known = replace(self.known, state=AudienceState.ACTIVE, status=status)
-                    deliveries.forget_members(connection, key)
-                    deliveries.put_audience(connection, self.known)
-                return
-            if done or (state is DeliveryState.HELD and self.recreated):
-                self.known = replace(self.known, state=AudienceState.ACTIVE)
-            if self.remote is not None:
-                here = deliveries.delivered(connection, key)
-                self.known = as_read(self.known, self.remote, deliveries.uploads(connection, key), here, now)
-            deliveries.put_audience(connection, self.known)
-
-    def _report(
-        self, state: DeliveryState | None, errors: Sequence[str], *, stopped: bool = False
-    ) -> DeliveryReport:
-        with self.courier.ledger.reading() as connection:
-            here = deliveries.delivered(connection, self.delivery.key)
-            batches = deliveries.batches_of(connection, self.delivery.delivery_id)
-        return DeliveryReport.of(
+            if self.known is not None and self.known.remote_id:
+                if state in DONE or (state is DeliveryState.HELD and self.recreated):
+                    self.known = replace(self.known, state=AudienceState.ACTIVE)
+                if self.remote is not None:
+                    self.known = as_read(self.known, self.remote, held.uploads, held.delivered, now)
+                deliveries.put_audience(connection, self.known)
+            batches = (
+                deliveries.batches_of(connection, self.delivery.delivery_id) if self.courier.sequence else []
+            )
+        removed, left = self.consent()
+        self.report = DeliveryReport.of(
             self.delivery,
             state,
             plan=self.plan,
             audience=self.known,
-            delivered=here,
+            delivered=held.delivered,
             batches=batches,
             deleted=self.deleted,
             sentences=(*self.sentences, *self.courier.sentences, *errors),
             platform_stopped=stopped,
+            removed_without_consent=len(removed),
+            consent_left=len(left),
+            quarantined=self.courier.quarantined,
         )
 
-    def _to_create(self) -> PlatformAudience:
-        return PlatformAudience(
-            self.delivery.key, self.name, AudienceState.CREATING, self.courier.clock(), status="to be created"
+    def planned(self, errors: Sequence[str] = (), *, stopped: bool = False) -> None:
+        """Report on a dry run: nothing is written."""
+        store = self.terms.store
+        self.report = DeliveryReport.of(
+            self.delivery,
+            DeliveryState.FAILED if errors else None,
+            plan=self.plan,
+            audience=self.known,
+            delivered=store.summary(self.key).delivered if self.remote_id else 0,
+            sentences=tuple(errors),
+            platform_stopped=stopped,
         )
 
-    def _put(self, known: PlatformAudience, *, forget: bool = False) -> None:
-        with self.courier.ledger.begin() as connection:
-            deliveries.put_audience(connection, known)
-            if forget:
-                deliveries.forget_members(connection, known.key)
-        self.known = known
+    def read_again(self, remote: RemoteAudience | None) -> None:
+        """Write down what the platform shows after the delivery."""
+        if remote is None or self.known is None or self.report is None:
+            return
+        self.remote, held = remote, self.terms.store.summary(self.key)
+        self.known = as_read(self.known, remote, held.uploads, held.delivered, self.terms.clock())
+        with self.terms.store.ledger.begin() as connection:
+            deliveries.put_audience(connection, self.known)
+        self.report = replace(self.report, audience=self.known)
+
+    def say(self, sentence: str) -> None:
+        """Add a sentence to the report of a delivery that is done."""
+        if self.report is not None:
+            self.report = replace(self.report, sentences=(*self.report.sentences, sentence))
+
+    def consent(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Of those without consent who were there: whose removal is accepted, and whose is not."""
+        if not self.lost:
+            return self.lost, self.lost
+        there = self.members().filter(pl.col("customer_id").is_in(list(self.lost)))
+        early = self.early and not self.courier.failed["remove"]
+        flying = (pl.col("state") == MemberState.REMOVING.value) | pl.lit(value=early)
+        left = frozenset(there.filter(~(pl.col("in_flight") & flying))["customer_id"])
+        return self.lost - left, left
+
+    def _standing(self) -> tuple[int | None, date | None]:
+        """People of the last completed delivery, and the newest day that was sent."""
+        if self._past is None:
+            with self.terms.store.ledger.reading() as connection:
+                completed = deliveries.completed(connection, self.key)
+                newest = deliveries.newest_as_of(connection, self.key)
+            self._past = (completed.wanted if completed is not None else None, newest)
+        return self._past
+
+
+_NO_MEMBERS = pl.DataFrame(
+    schema={
+        "customer_id": pl.String,
+        "fingerprint": pl.UInt64,
+        "state": pl.String,
+        "in_flight": pl.Boolean,
+        "delivered_at": pl.Datetime("us", "UTC"),
+        "batch_id": pl.String,
+    }
+)

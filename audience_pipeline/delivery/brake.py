@@ -14,7 +14,21 @@ DOUBLING_PEOPLE = 100
 Small, young audiences double within days, and nobody would go on reading a question a day. A hundred is also
 about what platforms ask for before they show an ad to an audience at all: fewer people do little harm alone.
 """
+REFRESH_AFTER = 0.9
+"""Share of a membership's life on the platform after which a person is sent again at the latest."""
 HOW_TO_CONFIRM = "`audiences sync --yes`, or `confirm: true` in the launch"
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """How carefully platforms are told."""
+
+    large_share: float = LARGE_SHARE
+    large_number: int = LARGE_NUMBER
+    refresh_after: float = REFRESH_AFTER
+
+
+CAUTION = Caution()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +42,8 @@ class Standing:
     foreign: bool = False
     """It exists, but this ledger did not make it: nobody knows whom it holds."""
     newest_as_of: date | None = None
+    shown_name: str = ""
+    """Its name on the platform, where it exists."""
     retired: bool = False
     """No definition asks for it any more."""
 
@@ -51,7 +67,9 @@ class Change:
         return self.leaving - self.without_consent
 
 
-def reason_to_hold(standing: Standing, change: Change, *, remote_name: str, as_of: date) -> str:
+def reason_to_hold(
+    standing: Standing, change: Change, *, remote_name: str, as_of: date, caution: Caution = CAUTION
+) -> str:
     """Why a person should look at this change first, and what to do then; empty when there is no need.
 
     An audience that no definition asks for waits as long as somebody is there who would have to leave. Of
@@ -59,7 +77,7 @@ def reason_to_hold(standing: Standing, change: Change, *, remote_name: str, as_o
 
     - would empty it, whatever its size: everybody there would leave;
     - would at least double it and add ``DOUBLING_PEOPLE`` or more;
-    - would remove or add more than ``LARGE_SHARE`` of it and more than ``LARGE_NUMBER`` people.
+    - would remove or add more than ``large_share`` of it and more than ``large_number`` people.
 
     People without consent are never held up and never a reason: an audience may become empty through them.
     """
@@ -78,7 +96,7 @@ def reason_to_hold(standing: Standing, change: Change, *, remote_name: str, as_o
         )
     if standing.completed is None:
         return ""
-    what = _what_is_too_much(standing.completed, change)
+    what = _what_is_too_much(standing.completed, change, caution)
     remedy = f"Look at what changed in the data or in the definition, then confirm ({HOW_TO_CONFIRM})."
     return f"Held: {what} {remedy}" if what else ""
 
@@ -92,7 +110,7 @@ def _of_a_retired_audience(change: Change) -> str:
     )
 
 
-def _what_is_too_much(completed: int, change: Change) -> str:
+def _what_is_too_much(completed: int, change: Change, caution: Caution) -> str:
     # Measured against the last completed delivery, so that a killed run cannot make the rest look large.
     before = max(change.there, completed)
     if change.by_choice and change.leaving == change.there:
@@ -104,10 +122,10 @@ def _what_is_too_much(completed: int, change: Change) -> str:
             "are there now."
         )
     for number, word in ((change.by_choice, "removed"), (change.new, "added")):
-        if number > LARGE_NUMBER and number > LARGE_SHARE * before:
+        if number > caution.large_number and number > caution.large_share * before:
             return (
                 f"{people(number)} would be {word}, and {before:,} are there now, which is more than "
-                f"{LARGE_SHARE:.0%} and more than {LARGE_NUMBER:,} people at once."
+                f"{caution.large_share:.0%} and more than {people(caution.large_number)} at once."
             )
     return ""
 

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import TypeAlias
 
-from audience_pipeline.delivery.recipients import Recipient
-from audience_pipeline.ledger import Ledger, deliveries
-from audience_pipeline.ledger.records import (
-    AudienceKey,
-    AudienceState,
-    Batch,
-    BatchState,
-    DeliveredMember,
-    PlatformAudience,
-)
+import polars as pl
+
+from audience_pipeline.delivery.recipients import PEOPLE, PEOPLE_SCHEMA, members
+from audience_pipeline.ledger import pointers
+from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import AudienceKey, AudienceState, Batch, BatchState, PlatformAudience
 from audience_pipeline.platforms.contract import (
     Action,
     AudienceClient,
     CredentialError,
     Member,
+    MembersRefusedError,
     PlatformError,
     Receipt,
     ReceiptState,
@@ -30,127 +29,216 @@ from audience_pipeline.platforms.contract import (
     UploadSession,
 )
 
-FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 30.0
-"""Seconds between two questions whether batches are done."""
 MOST_REFUSED = 3
 """Batches that a platform may refuse before the rest is not tried any more."""
-
+MOST_TRIES = 64
+"""Requests for one batch in the search for the people whom the platform refuses."""
 LONGEST_PROCESSING = timedelta(days=3)
 """After it nobody waits any longer for the outcome of a batch."""
 
-Variant = tuple[str, str]
-"""A customer and the fingerprint of what was sent of them."""
+Call: TypeAlias = Callable[[list[Member], UploadSession], Receipt]
 
 
 @dataclass(slots=True)
 class Courier:
-    """Carries the batches of one delivery to one audience and follows them to their end."""
+    """Carries the batches of one delivery to one audience, and takes down what became of them."""
 
-    ledger: Ledger
+    store: MemberStore
     client: AudienceClient
     key: AudienceKey
     delivery_id: str
     clock: Callable[[], datetime]
-    sleep: Callable[[float], None]
-    patience: float
-    """Seconds left to wait for the platform to process batches."""
     sequence: int = 0
-    failed: dict[Action, set[Variant]] = field(default_factory=lambda: {"add": set(), "remove": set()})
-    """People of batches that failed in this run: they are not tried again and again."""
+    flights: dict[str, Batch] = field(default_factory=dict)
+    """Batches that the platform is still processing, also those of earlier runs."""
+    failed: dict[Action, set[str]] = field(default_factory=lambda: {"add": set(), "remove": set()})
+    """Batches that failed in this run: their people are not tried again and again."""
     arrived: int = 0
     """People whose addition was confirmed in this run."""
+    quarantined: int = 0
+    """People whom the platform refused by name in this run."""
+    settled: bool = False
+    """Something is known now that was not before."""
     sentences: list[str] = field(default_factory=list)
-    _people: dict[str, list[Variant]] = field(default_factory=dict)
+    request_ids: list[str] = field(default_factory=list)
+    """Of removals."""
     _refused: int = 0
+    _creating: PlatformAudience | None = None
+    """The audience that the next answer tells of."""
 
     def remove(
-        self, remote_id: str, people: Sequence[DeliveredMember], doubtful: Sequence[DeliveredMember]
+        self, remote_id: str, people: pl.DataFrame, doubtful: pl.DataFrame, *, early: bool = False
     ) -> None:
-        """Remove people as they were sent; mark those whom that may take along."""
-        for chunk in self._chunks(_as_sent(people)):
-            self._send(remote_id, "remove", chunk, doubtful=doubtful)
-            doubtful = ()
+        """Remove people as they were sent; mark those whom that may take along.
 
-    def remove_early(
-        self, remote_id: str, people: Sequence[DeliveredMember], doubtful: Sequence[DeliveredMember]
+        Args:
+            remote_id: the audience.
+            people: PEOPLE with identifiers.
+            doubtful: PEOPLE.
+            early: an earlier batch with them is still processed: they stay on the list of those to remove.
+        """
+
+        def call(chunk: list[Member], session: UploadSession) -> Receipt:
+            return self.client.send(remote_id, "remove", chunk, session)
+
+        self.carry("remove", people, call, doubtful=doubtful, early=early)
+
+    def add(self, remote_id: str, people: pl.DataFrame) -> None:
+        """Add people (RECIPIENTS) to an audience that exists."""
+
+        def call(chunk: list[Member], session: UploadSession) -> Receipt:
+            return self.client.send(remote_id, "add", chunk, session)
+
+        self.carry("add", people, call)
+
+    def create_with(self, known: PlatformAudience, people: pl.DataFrame) -> PlatformAudience:
+        """Create an audience together with its first people (RECIPIENTS), and add the others."""
+        made = self._creating = replace(known, state=AudienceState.FILLING)
+
+        def call(chunk: list[Member], session: UploadSession) -> Receipt:
+            nonlocal made
+            if made.remote_id is not None:
+                return self.client.send(made.remote_id, "add", chunk, session)
+            receipt = self.client.create_with(known.remote_name, chunk)
+            made = replace(made, remote_id=receipt.remote_id or None)
+            self._creating = made
+            return receipt
+
+        try:
+            self.carry("add", people, call)
+        finally:
+            self._creating = None
+        return made
+
+    @property
+    def must_wait(self) -> bool:
+        """The platform says of an audience, not of a batch, that a change was refused: one at a time."""
+        return bool(self.flights) and self.client.capabilities.minimum_after_change > 0
+
+    def carry(
+        self,
+        action: Action,
+        people: pl.DataFrame,
+        call: Call,
+        *,
+        doubtful: pl.DataFrame | None = None,
+        early: bool = False,
     ) -> None:
-        """Remove people whose earlier batch is still processed: they stay on the list of those to remove."""
-        for chunk in self._chunks(_as_sent(people)):
-            self._send(remote_id, "remove", chunk, doubtful=doubtful, early=True)
-
-    def add(self, remote_id: str, people: Sequence[Recipient]) -> None:
-        """Add people to an audience that exists."""
-        for chunk in self._chunks([(one.member, one.fingerprint) for one in people]):
-            self._send(remote_id, "add", chunk)
-
-    def create_with(self, known: PlatformAudience, people: Sequence[Recipient]) -> PlatformAudience:
-        """Create an audience together with its first batch, and add the others."""
+        """Send people in batches as large as allowed; the rest waits where one must be done before another."""
         size = self.client.capabilities.batch_rows
-        first = [(one.member, one.fingerprint) for one in people[:size]]
-        batch = self._plan("add", first)
-        receipt = self.client.create_with(known.remote_name, [member for member, _ in first])
-        created = replace(known, remote_id=receipt.remote_id or None, state=AudienceState.FILLING)
-        self._answered(batch, receipt, created)
-        if not receipt.remote_id:
-            raise TerminalPlatformError(self.key.platform, f"no audience was created: {receipt.message}")
-        self.add(receipt.remote_id, people[size:])
-        return created
-
-    def follow(self) -> None:
-        """Ask for the batches that are being processed, ever more slowly, until done or out of patience."""
-        pause = FIRST_PAUSE
-        with self.ledger.reading() as connection:
-            waiting = deliveries.under_way(connection, self.key)
-        while waiting:
-            waiting = [batch for batch in waiting if not self._is_done(batch)]
-            if not waiting or self.patience <= 0:
+        for start in range(0, people.height, size):
+            if start and self.must_wait:
                 return
-            pause = min(pause, self.patience)
-            self.sleep(pause)
-            self.patience -= pause
-            pause = min(2 * pause, LONGEST_PAUSE)
+            self._send(action, people.slice(start, size), call, doubtful, early=early)
+            doubtful = None
 
-    def _chunks(self, people: Sequence[tuple[Member, str]]) -> Iterator[Sequence[tuple[Member, str]]]:
-        size = self.client.capabilities.batch_rows
-        for start in range(0, len(people), size):
-            if start and self.client.capabilities.minimum_after_change:
-                # It says of the audience, not of a batch, that a change was refused: one at a time.
-                self.follow()
-            yield people[start : start + size]
+    def landed(self, batch: Batch) -> bool:
+        """Ask once what has become of a batch; True when its outcome is known now.
+
+        Raises:
+            PlatformError: nothing can be asked of this account any more.
+        """
+        try:
+            receipt = self.client.settle(_as_sent(batch))
+        except PlatformError as error:
+            if error.stops:
+                raise
+            if isinstance(error, TransientPlatformError):
+                return False
+            self._fail(batch, str(error))
+            return True
+        if receipt.state is not ReceiptState.PROCESSING:
+            people = self._sent_in(batch) if receipt.refused else None
+            self._answered(batch, receipt, people)
+            return True
+        if self.clock() - (batch.sent_at or batch.planned_at) > LONGEST_PROCESSING:
+            self._fail(
+                batch, f"not processed within {LONGEST_PROCESSING.days} days; its people are sent again"
+            )
+            return True
+        return False
+
+    def forget_failures(self) -> None:
+        """What was refused may be tried once more."""
+        for batches in self.failed.values():
+            batches.clear()
+        self.sentences.clear()
 
     def _send(
         self,
-        remote_id: str,
         action: Action,
-        people: Sequence[tuple[Member, str]],
+        people: pl.DataFrame,
+        call: Call,
+        doubtful: pl.DataFrame | None,
         *,
-        doubtful: Sequence[DeliveredMember] = (),
-        early: bool = False,
+        early: bool,
     ) -> None:
-        batch = self._plan(action, people, doubtful=doubtful, early=early)
-        # A session of its own: one that a killed run leaves open would never be finished.
-        session_id = (int.from_bytes(sha256(batch.batch_id.encode()).digest()[:8]) >> 2) + 1
-        session = UploadSession(session_id, 1, last=True, estimated_total=len(people))
-        try:
-            receipt = self.client.send(remote_id, action, [member for member, _ in people], session)
-        except (TransientPlatformError, CredentialError):
-            raise
-        except PlatformError as error:
-            self._settle(replace(batch, state=BatchState.FAILED, message=str(error)))
-            self._refused += 1
-            if self._refused >= MOST_REFUSED:
+        """Send a batch; where the platform refuses people in it, find them and send the others."""
+        parts, tries = deque([(people, "")]), 0
+        while parts:
+            part, split_from = parts.popleft()
+            if tries == MOST_TRIES:
+                self._give_up(action, [(part, split_from), *parts])
+                return
+            batch = self._plan(action, part, doubtful, early=early, split_from=split_from)
+            doubtful, tries = None, tries + 1
+            # A session of its own: one that a killed run leaves open would never be finished.
+            number = (int.from_bytes(sha256(batch.batch_id.encode()).digest()[:8]) >> 2) + 1
+            session = UploadSession(number, 1, last=True, estimated_total=part.height)
+            try:
+                receipt = call(members(part, self.client.capabilities), session)
+            except MembersRefusedError as error:
+                parts.extendleft(reversed(self._divide(batch, part, error)))
+            except (TransientPlatformError, CredentialError):
                 raise
-            return
-        self._answered(batch, receipt)
+            except PlatformError as error:
+                self._fail(batch, str(error))
+                self._refused += 1
+                if self._refused >= MOST_REFUSED or self._creating is not None:
+                    raise
+            else:
+                self._answered(batch, receipt, part)
+
+    def _divide(
+        self, batch: Batch, people: pl.DataFrame, error: MembersRefusedError
+    ) -> list[tuple[pl.DataFrame, str]]:
+        """What is sent again of a batch that was refused because of people in it."""
+        named = {place: why for place, why in error.positions.items() if 0 <= place < people.height}
+        if not named and people.height == 1:
+            named = {0: error.code or "refused by the platform"}
+        message = f"{error} Of {people.height:,} people {len(named):,} are named."
+        failed = replace(batch, state=BatchState.FAILED, message=message, reasons=_reasons(named.values()))
+        if not named:
+            self._settle(failed)
+            half = (people.height + 1) // 2
+            return [(people.head(half), batch.batch_id), (people.slice(half), batch.batch_id)]
+        self._settle(failed, self._named(batch, people, named))
+        if batch.action == "remove":
+            self.failed["remove"].add(batch.batch_id)
+            self.sentences.append(f"{len(named):,} people could not be removed: {error}")
+        rest = people.with_row_index("_place").filter(~pl.col("_place").is_in(list(named))).drop("_place")
+        return [(rest, batch.batch_id)] if rest.height else []
+
+    def _give_up(self, action: Action, parts: Iterable[tuple[pl.DataFrame, str]]) -> None:
+        left = 0
+        for people, split_from in parts:
+            left += people.height
+            self.failed[action].add(split_from)
+        verb = "added" if action == "add" else "removed"
+        self.sentences.append(
+            f"{left:,} people could not be {verb}: {self.key.platform.value} refuses some of them without "
+            f"saying whom, and {MOST_TRIES} requests have not found them all. The next run goes on; if it "
+            "persists, land the contacts again."
+        )
 
     def _plan(
         self,
         action: Action,
-        people: Sequence[tuple[Member, str]],
+        people: pl.DataFrame,
+        doubtful: pl.DataFrame | None = None,
         *,
-        doubtful: Sequence[DeliveredMember] = (),
         early: bool = False,
+        split_from: str = "",
     ) -> Batch:
         self.sequence += 1
         batch = Batch(
@@ -158,87 +246,123 @@ class Courier:
             delivery_id=self.delivery_id,
             sequence=self.sequence,
             action=action,
-            rows=len(people),
+            rows=people.height,
             state=BatchState.PLANNED,
             planned_at=self.clock(),
+            split_from=split_from,
         )
-        if not early:
-            self._people[batch.batch_id] = [(member.customer_id, variant) for member, variant in people]
-        with self.ledger.begin() as connection:
-            deliveries.doubt(connection, self.key, doubtful)
-            deliveries.plan_batch(connection, self.key, batch, () if early else people)
+        nobody = PEOPLE_SCHEMA.to_frame()
+        self.store.plan_batch(
+            self.key,
+            batch,
+            nobody if early else people.select(PEOPLE),
+            nobody if doubtful is None else doubtful.select(PEOPLE),
+        )
         return batch
 
-    def _answered(self, batch: Batch, receipt: Receipt, created: PlatformAudience | None = None) -> None:
-        now = self.clock()
+    def _answered(
+        self,
+        batch: Batch,
+        receipt: Receipt,
+        people: pl.DataFrame | None,
+    ) -> None:
+        now, created = self.clock(), self._creating
         states = {
             ReceiptState.PROCESSING: BatchState.SENT,
             ReceiptState.SETTLED: BatchState.SETTLED,
             ReceiptState.FAILED: BatchState.FAILED,
         }
-        self._settle(
-            replace(
-                batch,
-                state=states[receipt.state],
-                accepted=receipt.accepted,
-                rejected=receipt.rejected,
-                matched=receipt.matched,
-                match_rate=receipt.match_rate,
-                request_id=receipt.request_id,
-                remote_id=receipt.remote_id,
-                reasons=dict(receipt.reasons),
-                message=receipt.message,
-                sent_at=batch.sent_at or now,
-                settled_at=None if receipt.state is ReceiptState.PROCESSING else now,
-            ),
-            created,
+        answered = replace(
+            batch,
+            state=states[receipt.state],
+            accepted=receipt.accepted,
+            rejected=receipt.rejected,
+            matched=receipt.matched,
+            match_rate=receipt.match_rate,
+            request_id=receipt.request_id,
+            remote_id=receipt.remote_id,
+            reasons=dict(receipt.reasons),
+            message=receipt.message,
+            sent_at=batch.sent_at or now,
+            settled_at=None if receipt.state is ReceiptState.PROCESSING else now,
+        )
+        named = {} if people is None else self._named(batch, people, receipt.refused)
+        self._settle(answered, named, created)
+        if created is not None:
+            self._creating = None
+            if created.remote_id is None:
+                raise TerminalPlatformError(self.key.platform, f"no audience was created: {receipt.message}")
+        if batch.action == "remove" and receipt.request_id and receipt.request_id not in self.request_ids:
+            self.request_ids.append(receipt.request_id)
+        if answered.state is BatchState.FAILED:
+            self._say(answered)
+
+    def _sent_in(self, batch: Batch) -> pl.DataFrame:
+        """PEOPLE of a batch that is in flight, in the order of sending."""
+        with self.store.ledger.reading() as connection:
+            changes = pointers.look(connection, self.key).changes
+        mine = [one.people for one in changes if one.batch_id == batch.batch_id and one.kind == "planned"]
+        return pl.concat(
+            [PEOPLE_SCHEMA.to_frame(), *(one.filter(~pl.col("doubtful")).select(PEOPLE) for one in mine)]
         )
 
-    def _settle(self, batch: Batch, created: PlatformAudience | None = None) -> None:
-        with self.ledger.begin() as connection:
-            deliveries.settle_batch(connection, batch)
-            if created is not None:
-                deliveries.put_audience(connection, created)
+    def _named(
+        self, batch: Batch, people: pl.DataFrame, positions: Mapping[int, str]
+    ) -> dict[tuple[str, int], str]:
+        """Whom a platform refuses to take. Whom it refuses to remove stays on the list of those to remove."""
+        if batch.action == "remove":
+            return {}
+        return {
+            people.select(PEOPLE).row(place): why
+            for place, why in positions.items()
+            if 0 <= place < people.height
+        }
+
+    def _fail(self, batch: Batch, message: str) -> None:
+        failed = replace(batch, state=BatchState.FAILED, message=message)
+        self._settle(failed)
+        self._say(failed)
+
+    def _say(self, batch: Batch) -> None:
+        self.failed[batch.action].add(batch.batch_id)
+        verb = "added" if batch.action == "add" else "removed"
+        reason = batch.message or ", ".join(sorted(batch.reasons)) or "no reason given"
+        self.sentences.append(f"{batch.rows:,} people could not be {verb}: {reason}")
+
+    def _settle(
+        self,
+        batch: Batch,
+        refused: Mapping[tuple[str, int], str] | None = None,
+        created: PlatformAudience | None = None,
+    ) -> None:
+        self.store.settle_batch(self.key, batch, refused=refused or None, created=created)
+        self.quarantined += len(refused or ())
+        if batch.state is BatchState.SENT:
+            self.flights[batch.batch_id] = batch
+        else:
+            self.flights.pop(batch.batch_id, None)
+            self.settled = True
         if batch.state is BatchState.SETTLED and batch.action == "add":
             self.arrived += batch.rows
-        if batch.state is BatchState.FAILED:
-            self.failed[batch.action].update(self._people.get(batch.batch_id, ()))
-            verb = "added" if batch.action == "add" else "removed"
-            reason = batch.message or ", ".join(sorted(batch.reasons)) or "no reason given"
-            self.sentences.append(f"{batch.rows:,} people could not be {verb}: {reason}")
-
-    def _is_done(self, batch: Batch) -> bool:
-        try:
-            receipt = self.client.settle(
-                Receipt(
-                    request_id=batch.request_id,
-                    state=ReceiptState.PROCESSING,
-                    received=batch.rows,
-                    accepted=batch.accepted,
-                    rejected=batch.rejected,
-                    matched=batch.matched,
-                    match_rate=batch.match_rate,
-                    reasons=batch.reasons,
-                    message=batch.message,
-                    remote_id=batch.remote_id,
-                )
-            )
-        except TransientPlatformError:
-            return False
-        except CredentialError:
-            raise
-        except PlatformError as error:
-            self._settle(replace(batch, state=BatchState.FAILED, message=str(error)))
-            return True
-        if receipt.state is not ReceiptState.PROCESSING:
-            self._answered(batch, receipt)
-            return True
-        if self.clock() - (batch.sent_at or batch.planned_at) > LONGEST_PROCESSING:
-            message = f"not processed within {LONGEST_PROCESSING.days} days; its people are sent again"
-            self._settle(replace(batch, state=BatchState.FAILED, message=message))
-            return True
-        return False
 
 
-def _as_sent(people: Sequence[DeliveredMember]) -> list[tuple[Member, str]]:
-    return [(Member(one.customer_id, one.identifiers), one.fingerprint) for one in people]
+def _as_sent(batch: Batch) -> Receipt:
+    return Receipt(
+        request_id=batch.request_id,
+        state=ReceiptState.PROCESSING,
+        received=batch.rows,
+        accepted=batch.accepted,
+        rejected=batch.rejected,
+        matched=batch.matched,
+        match_rate=batch.match_rate,
+        reasons=batch.reasons,
+        message=batch.message,
+        remote_id=batch.remote_id,
+    )
+
+
+def _reasons(said: Iterable[str]) -> dict[str, int]:
+    reasons: dict[str, int] = {}
+    for reason in said:
+        reasons[reason] = reasons.get(reason, 0) + 1
+    return reasons

@@ -1,11 +1,12 @@
-"""What is there before a run: the audience under the id that the ledger knows, or under its name."""
+"""What is there before a run: every audience of an ad account in one listing, and what that says of ours."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from audience_pipeline.ledger.records import AudienceState, PlatformAudience
-from audience_pipeline.platforms.contract import AudienceClient, RemoteAudience
+from audience_pipeline.platforms.contract import AudienceClient, PlatformError, RemoteAudience
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +24,85 @@ class Sight:
     """The id of an audience of that name that this ledger did not make."""
 
 
-def look(client: AudienceClient, known: PlatformAudience | None, name: str) -> Sight:
-    """Find the audience on the platform; nothing is changed."""
-    if known is not None and known.remote_id is None and known.state is AudienceState.ACTIVE:
-        # Deleted by us, because nobody was left for it: whatever has its name is not ours.
-        known = None
-    remote_id = known.remote_id if known is not None else None
-    if remote_id is not None:
-        remote = client.read(remote_id)
-        if remote is not None:
-            return Sight(known, remote)
-    found = client.find(name)
-    if known is None:
-        return Sight(foreign=found.remote_id if found is not None else "")
-    if found is not None and remote_id in (None, found.remote_id):
-        adopted = replace(known, remote_id=found.remote_id)
-        if known.state is AudienceState.CREATING:
-            adopted = replace(adopted, state=AudienceState.FILLING)
-        return Sight(adopted, found, adopted=remote_id is None)
-    return Sight(
-        replace(known, remote_id=None, state=AudienceState.CREATING),
-        gone=remote_id is not None,
-        foreign=found.remote_id if found is not None else "",
-    )
+@dataclass(slots=True)
+class Account:
+    """One ad account in one run."""
+
+    client: AudienceClient
+    known: Mapping[str, PlatformAudience]
+    """Audiences that the ledger knows in this account, by their own name."""
+    there: dict[str, RemoteAudience] = field(default_factory=dict)
+    """Audiences on the platform, by id."""
+    error: PlatformError | None = None
+    """Why nothing can be done in this account."""
+
+    @property
+    def name(self) -> str:
+        """The ad account that audiences live in."""
+        return self.client.account
+
+    @property
+    def has_room(self) -> bool:
+        """One more audience can be created."""
+        most = self.client.capabilities.audiences_per_account
+        return self.error is None and (most is None or len(self.there) < most)
+
+    def gather(self) -> None:
+        """List what is there; the only reading that audiences without a change need.
+
+        Raises:
+            PlatformError: it is kept as ``error``, too.
+        """
+        try:
+            self.there = {remote.remote_id: remote for remote in self.client.audiences()}
+        except PlatformError as error:
+            self.error = error
+            raise
+
+    def named(self, name: str) -> RemoteAudience | None:
+        """The audience of a name; of several always the same."""
+        found = [remote for remote in self.there.values() if remote.name == name]
+        return min(found, key=lambda remote: (len(remote.remote_id), remote.remote_id), default=None)
+
+    def look(self, known: PlatformAudience | None, name: str) -> Sight:
+        """Find an audience of ours; nothing is changed.
+
+        Args:
+            known: what the ledger knows of it.
+            name: what it is to be called on the platform.
+
+        Raises:
+            PlatformError: it had to be asked for by itself, and could not be read.
+        """
+        if known is not None and known.remote_id is None and known.state is AudienceState.ACTIVE:
+            # Deleted by us, because nobody was left for it: whatever has its name is not ours.
+            known = None
+        if known is None:
+            found = self.named(name)
+            return Sight(foreign=found.remote_id if found is not None else "")
+        if known.remote_id is not None:
+            # A listing may lag behind: what it does not show is asked for before it is said to be gone.
+            remote = self.there.get(known.remote_id) or self.client.read(known.remote_id)
+            if remote is not None:
+                return Sight(known, remote)
+        else:
+            found = self.named(known.remote_name) or self.client.find(known.remote_name)
+            if found is not None:
+                adopted = replace(known, remote_id=found.remote_id)
+                if known.state is AudienceState.CREATING:
+                    adopted = replace(adopted, state=AudienceState.FILLING)
+                return Sight(adopted, found, adopted=True)
+        other = self.named(name)
+        return Sight(
+            replace(known, remote_id=None, state=AudienceState.CREATING),
+            gone=known.remote_id is not None,
+            foreign=other.remote_id if other is not None else "",
+        )
+
+    def created(self, remote_id: str, name: str) -> None:
+        """Remember that an audience was created."""
+        self.there[remote_id] = RemoteAudience(remote_id, name, ready=False, status="created")
+
+    def deleted(self, remote_id: str) -> None:
+        """Remember that an audience was deleted."""
+        self.there.pop(remote_id, None)

@@ -1,194 +1,259 @@
-"""From the people who are wanted and those who were delivered to what has to be sent: pure.
+"""From the people who are wanted and those who were delivered to what has to be sent: pure and columnar.
 
 A person counts as possibly on the platform from the moment before they are first sent until their removal is
 confirmed. So whatever a killed run left behind, comparing the two sets says what is to be done.
+
+A frame of MEMBERS has PEOPLE, ``state: String`` (a ``MemberState``), ``in_flight: Boolean`` and
+``delivered_at: Datetime("us", "UTC")``: everybody who may be on the platform, a customer once for each
+variant of identifiers.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from typing import Any, TypeAlias
 
-from audience_pipeline.delivery.brake import Change, Standing, people, reason_to_hold
-from audience_pipeline.delivery.recipients import Recipient, Wanted
-from audience_pipeline.ledger.records import DeliveredMember, MemberState
+import polars as pl
+
+from audience_pipeline.delivery.brake import CAUTION, Caution, Change, Standing, reason_to_hold
+from audience_pipeline.delivery.planned import Counts, Plan
+from audience_pipeline.delivery.recipients import PEOPLE
+from audience_pipeline.delivery.sharing import Sent, Sharing
+from audience_pipeline.ledger.records import MemberState
 from audience_pipeline.platforms.contract import Capabilities
 
-REFRESH_AFTER = 0.9
-"""Share of a membership's life after which a person is sent again."""
+__all__ = ["REFRESH_SPREAD", "Counts", "Plan", "Sent", "decide", "without_consent"]
 
-Keys: TypeAlias = Callable[[Mapping[str, str]], list[tuple[object, ...]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """People by what happens to them."""
-
-    wanted: int = 0
-    unchanged: int = 0
-    new: int = 0
-    changed: int = 0
-    """Their identifiers are not those that were sent: the old ones go, the new ones come."""
-    refreshed: int = 0
-    """Sent again before the platform forgets them."""
-    resent: int = 0
-    """Sent again because nobody knows whether they arrived, or a removal may have taken them along."""
-    leaving: int = 0
-    without_consent: int = 0
-    """Of those leaving: never held up."""
-    waiting: int = 0
-    """The platform is still processing what was sent of them before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one run sends. Removals go first, and of those the ones without consent."""
-
-    remote_name: str
-    counts: Counts
-    creates: bool = False
-    replaces: bool = False
-    """The audience that is there is deleted first: confirmed, because nobody knows whom it holds."""
-    deletes: bool = False
-    """Nobody is left for it, and the platform keeps no empty audience: it goes, with everybody in it."""
-    removals: tuple[DeliveredMember, ...] = field(default=(), repr=False)
-    urgent: tuple[DeliveredMember, ...] = field(default=(), repr=False)
-    """Without consent, and in a batch that is still being processed: removed now and once more after it."""
-    doubtful: tuple[DeliveredMember, ...] = field(default=(), repr=False)
-    """They share an identifier with somebody who is removed: whoever is wanted is sent again after that."""
-    adds: tuple[Recipient, ...] = field(default=(), repr=False)
-    held: str = ""
-    """Why nothing but removals of people without consent is sent; empty when nothing is held."""
-
-    @property
-    def empty(self) -> bool:
-        """There is nothing to send."""
-        return not (self.removals or self.urgent or self.adds or self.deletes)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan in counts, for JSON."""
-        counts = {name: getattr(self.counts, name) for name in Counts.__dataclass_fields__}
-        return {
-            "remote_name": self.remote_name,
-            "creates": self.creates,
-            "replaces": self.replaces,
-            "deletes": self.deletes,
-            "to_add": len(self.adds),
-            "to_remove": len(self.removals),
-            **counts,
-            "held": self.held,
-        }
-
-    def text(self) -> str:
-        """The plan in a few lines, for people."""
-        counts = self.counts
-        lines = [f"{self.remote_name}: {people(counts.wanted)} wanted, {counts.unchanged:,} there already."]
-        if self.replaces:
-            lines.append("The audience of this name is deleted and made anew.")
-        elif self.deletes:
-            lines.append("The audience is deleted: the platform keeps no audience that is empty.")
-        elif self.creates:
-            lines.append("The audience is created.")
-        parts = {
-            "new": counts.new,
-            "with changed identifiers": counts.changed,
-            "sent again before they expire": counts.refreshed,
-            "sent again to be sure": counts.resent,
-        }
-        if self.adds:
-            listed = ", ".join(f"{number:,} {words}" for words, number in parts.items() if number)
-            lines.append(f"{people(len(self.adds))} to add: {listed}.")
-        if counts.leaving:
-            consent = (
-                f", of whom {counts.without_consent:,} without consent" if counts.without_consent else ""
-            )
-            lines.append(f"{people(counts.leaving)} to remove{consent}.")
-        if counts.waiting:
-            lines.append(f"{people(counts.waiting)} wait until the platform has processed earlier batches.")
-        if self.held:
-            lines.append(self.held)
-        return "\n".join(lines)
+REFRESH_SPREAD = 0.1
+"""Share of a membership's life over which people are sent again: not everybody on one day."""
+_SENT = ("new", "changed", "refreshed", "resent")
 
 
 def decide(
     capabilities: Capabilities,
-    wanted: Wanted,
-    delivered: Sequence[DeliveredMember],
+    wanted: pl.DataFrame,
+    members: pl.DataFrame,
     standing: Standing,
+    sent: Sent,
     *,
     remote_name: str,
     as_of: date,
     now: datetime,
+    refused: pl.DataFrame | None = None,
     consent_lost: Set[str] = frozenset(),
     confirmed: bool = False,
+    caution: Caution = CAUTION,
 ) -> Plan:
     """Compare who is wanted with who may be there.
 
     Args:
         capabilities: limits and habits of the platform.
-        wanted: exactly the people whom the audience should hold; none of ``consent_lost`` may be among them.
-        delivered: everybody who may be on the platform, from the ledger.
+        wanted: RECIPIENTS whom the audience should hold; those of ``consent_lost`` among them are left out.
+        members: MEMBERS, from the ledger.
         standing: the audience on the platform.
+        sent: looks up identifiers of people in ``members``.
         remote_name: its name there.
         as_of: the day of ``wanted``.
         now: decides who is near expiry.
+        refused: PEOPLE whom the platform refuses as they are.
         consent_lost: customers whose removal nothing may hold up.
         confirmed: a person has looked at the change: the brake is off.
+        caution: what is a large change, and when people are sent again.
     """
-    key = _keys_of(capabilities)
-    in_flight = [person for person in delivered if person.in_flight]
-    blocked = {one for person in in_flight for one in key(person.identifiers)}
-
-    leaving, staying = _split(wanted, delivered)
-    removals, urgent, waiting = _removals(leaving, blocked, key, consent_lost)
-    known = {person.customer_id for person in delivered}
-    adds, counts = _additions(capabilities, wanted, staying, known, blocked, key, now)
-
-    gone = {person.customer_id for person in leaving if person.customer_id not in wanted}
-    counts = replace(
-        counts,
-        waiting=counts.waiting + waiting,
-        leaving=len(gone),
-        without_consent=len(gone & consent_lost),
-    )
-    change = _change(wanted, delivered, consent_lost, counts.new)
-    held = "" if confirmed else reason_to_hold(standing, change, remote_name=remote_name, as_of=as_of)
-    if not wanted and not held and _deletes_when_empty(capabilities, standing):
+    old = _Age(capabilities, now, caution)
+    lost = without_consent(members, consent_lost)
+    if not lost.len() and _nothing_to_do(wanted, members, standing, old):
+        held = _hold(standing, Change(wanted.height, wanted.height, 0, 0, 0), remote_name, as_of, caution)
         return Plan(
-            remote_name=remote_name,
-            counts=replace(counts, waiting=0),
-            deletes=True,
-            removals=_without_consent_first(leaving, consent_lost),
+            remote_name,
+            Counts(wanted=wanted.height, unchanged=wanted.height),
+            renames=_renames(standing, remote_name),
+            held="" if confirmed else held,
         )
-    doubtful = [staying[one.member.customer_id] for one in adds if one.member.customer_id in staying]
-    if held:
-        removals = [person for person in removals if person.customer_id in consent_lost]
-        again = {person.customer_id for person in doubtful if person.state is not MemberState.ADDED}
-        adds = [one for one in adds if one.member.customer_id in again]
-    if standing.foreign and held:
-        removals, urgent, adds = [], [], []
+    if lost.len():
+        wanted = wanted.filter(~pl.col("customer_id").is_in(lost.implode()))
+    split = _Split.of(wanted, members, lost, old)
+    nobody = wanted.select(*PEOPLE, *capabilities.identifiers).clear()
+    sharing = Sharing.of(capabilities, members, split.leaving, lost, sent, nobody)
+    adds, counts = _additions(split, sharing, capabilities, refused, consent_lost)
+    removals, urgent, waiting = _removals(split.leaving, sharing)
 
+    gone = split.leaving.join(wanted, on="customer_id", how="anti")["customer_id"].unique()
+    counts = replace(
+        counts, waiting=counts.waiting + waiting, leaving=gone.len(), without_consent=_common(gone, lost)
+    )
+    held = ""
+    if not confirmed:
+        change = _change(counts.wanted, split, gone, lost, counts.new)
+        held = _hold(standing, change, remote_name, as_of, caution)
+    if not counts.wanted and not held and _deletes_when_empty(capabilities, standing):
+        everybody = sharing.with_identifiers(split.leaving)
+        return Plan(
+            remote_name,
+            replace(counts, waiting=0),
+            to_remove=counts.leaving,
+            deletes=True,
+            removals=_without_consent_first(everybody),
+        )
+    if held:
+        removals = removals.filter("lost")
+        adds = adds.filter(why="resent")
+    if standing.foreign and held:
+        removals, urgent, adds = removals.clear(), urgent.clear(), adds.clear()
+    removals, urgent = sharing.every_variant(removals, urgent)
     return Plan(
-        remote_name=remote_name,
-        counts=counts,
-        creates=bool(adds) and (standing.remote_id is None or standing.foreign),
-        replaces=standing.foreign and not held and bool(wanted),
-        removals=_without_consent_first(removals, consent_lost),
-        urgent=tuple(urgent),
-        doubtful=tuple(_doubtful(removals, urgent, wanted, delivered, key)),
-        adds=tuple(adds),
+        remote_name,
+        counts,
+        to_add=adds.height,
+        to_remove=removals["customer_id"].n_unique(),
+        creates=adds.height > 0 and (standing.remote_id is None or standing.foreign),
+        renames=_renames(standing, remote_name),
+        replaces=standing.foreign and not held and counts.wanted > 0,
         held=held,
+        removals=_without_consent_first(removals),
+        urgent=urgent,
+        doubtful=sharing.doubtful(removals, urgent, members, wanted, split.staying),
+        adds=adds,
     )
 
 
-def _change(wanted: Wanted, delivered: Iterable[DeliveredMember], consent_lost: Set[str], new: int) -> Change:
+def without_consent(members: pl.DataFrame, consent_lost: Set[str]) -> pl.Series:
+    """Customers among ``members`` who are in ``consent_lost``, each once."""
+    if not consent_lost:
+        return pl.Series("customer_id", [], dtype=pl.String)
+    here = {customer for customer in members["customer_id"].to_list() if customer in consent_lost}
+    return pl.Series("customer_id", sorted(here), dtype=pl.String)
+
+
+@dataclass(frozen=True, slots=True)
+class _Age:
+    """After how long people are sent again."""
+
+    capabilities: Capabilities
+    now: datetime
+    caution: Caution
+
+    def due(self) -> pl.Expr:
+        """Whether somebody must be sent again."""
+        life = self.capabilities.membership_days
+        if life is None:
+            return pl.lit(value=False)
+        # The fingerprint is as good as random: everybody has a day of their own.
+        place = (pl.col("fingerprint") % 1_000).cast(pl.Float64) / 1_000
+        days = life * (self.caution.refresh_after - REFRESH_SPREAD * place)
+        return pl.lit(self.now) - pl.col("delivered_at") >= pl.duration(microseconds=days * 86_400e6)
+
+    def nobody(self, members: pl.DataFrame) -> bool:
+        """Nobody can be due yet."""
+        life, oldest = self.capabilities.membership_days, members["delivered_at"].min()
+        if life is None or not isinstance(oldest, datetime):
+            return True
+        return self.now - oldest < timedelta(days=life * (self.caution.refresh_after - REFRESH_SPREAD))
+
+
+@dataclass(frozen=True, slots=True)
+class _Split:
+    """Those who are there, by whether they are wanted as they were sent."""
+
+    wanted: pl.DataFrame
+    members: pl.DataFrame
+    leaving: pl.DataFrame
+    """MEMBERS and ``lost``."""
+    staying: pl.DataFrame
+    """MEMBERS, at most one row for a customer."""
+    open: pl.DataFrame
+    """RECIPIENTS who are not simply there; ``state`` and ``in_flight`` of those who are somehow there."""
+
+    @classmethod
+    def of(cls, wanted: pl.DataFrame, members: pl.DataFrame, lost: pl.Series, age: _Age) -> _Split:
+        now = wanted.select("customer_id", _now="fingerprint")
+        moved = members.join(now, on="customer_id", how="left", maintain_order="left")
+        current = (pl.col("_now") == pl.col("fingerprint")).fill_null(value=False)
+        leaving = moved.filter(~current).drop("_now").with_columns(lost=_is_in("customer_id", lost))
+        staying = moved.filter(current).drop("_now")
+        there = (pl.col("state") == MemberState.ADDED.value) & ~pl.col("in_flight") & ~age.due()
+        settled = staying.filter(there).select("customer_id")
+        rest = staying.filter(~there).select("customer_id", "state", "in_flight")
+        opened = wanted.join(settled, on="customer_id", how="anti", maintain_order="left").join(
+            rest, on="customer_id", how="left", maintain_order="left"
+        )
+        return cls(wanted, members, leaving, staying, opened)
+
+
+def _removals(leaving: pl.DataFrame, sharing: Sharing) -> tuple[pl.DataFrame, pl.DataFrame, int]:
+    """To remove now; to remove now and again later; and how many rows wait."""
+    known = sharing.with_identifiers(leaving)
+    waits = leaving["in_flight"] | sharing.is_blocked(known)
+    early = waits & leaving["lost"] & (leaving["state"] != MemberState.REMOVING.value)
+    return known.filter(~waits), known.filter(early), int((waits & ~early).sum())
+
+
+def _additions(
+    split: _Split,
+    sharing: Sharing,
+    capabilities: Capabilities,
+    refused: pl.DataFrame | None,
+    consent_lost: Set[str],
+) -> tuple[pl.DataFrame, Counts]:
+    """RECIPIENTS to add with ``why``, and the counts of those who are wanted."""
+    opened = split.open
+    never = without_consent(opened, consent_lost)
+    if never.len():
+        opened = opened.filter(~pl.col("customer_id").is_in(never.implode()))
+    known = _is_in("customer_id", split.leaving["customer_id"])
+    adding = pl.col("state") == MemberState.ADDING.value
+    why = (
+        pl.when(pl.col("state").is_null())
+        .then(pl.when(known).then(pl.lit("changed")).otherwise(pl.lit("new")))
+        .when("in_flight")
+        .then(pl.when(adding).then(pl.lit("unchanged")).otherwise(pl.lit("waiting")))
+        .when(pl.col("state") != MemberState.ADDED.value)
+        .then(pl.lit("resent"))
+        .otherwise(pl.lit("refreshed"))
+    )
+    opened = opened.with_columns(why=why)
+    if refused is not None and refused.height:
+        opened = _said(opened, opened.join(refused, on=PEOPLE, how="semi"), "refused")
+    if sharing.blocked.len():
+        blocked = opened.filter(pl.Series(sharing.is_blocked(opened)))
+        opened = _said(opened, blocked.filter(pl.col("why").is_in(_SENT)), "waiting")
+    number = dict(opened.group_by("why").len().iter_rows())
+    wanted = split.wanted.height - never.len()
+    number["unchanged"] = number.get("unchanged", 0) + wanted - opened.height
+    adds = opened.filter(pl.col("why").is_in(_SENT)).select(*PEOPLE, *capabilities.identifiers, "why")
+    return adds, Counts(wanted=wanted, **number)
+
+
+def _nothing_to_do(wanted: pl.DataFrame, members: pl.DataFrame, standing: Standing, age: _Age) -> bool:
+    """Exactly the wanted people are there and stay there: what is found on most days."""
+    return (
+        wanted.height > 0
+        and wanted.height == members.height
+        and standing.remote_id is not None
+        and not standing.foreign
+        and not members["in_flight"].any()
+        and bool((members["state"] == MemberState.ADDED.value).all())
+        and bool((members["fingerprint"] == wanted["fingerprint"]).all())
+        and bool((members["customer_id"] == wanted["customer_id"]).all())
+        and age.nobody(members)
+    )
+
+
+def _change(wanted: int, split: _Split, gone: pl.Series, lost: pl.Series, new: int) -> Change:
     """What the brake judges. Whoever is being removed already was judged by an earlier run."""
-    there = {person.customer_id for person in delivered if person.state is not MemberState.REMOVING}
-    leaving = there.difference(wanted)
-    return Change(len(wanted), len(there), len(leaving), len(leaving & consent_lost), new)
+    there = split.members.filter(pl.col("state") != MemberState.REMOVING.value)["customer_id"].unique()
+    leaving = there.filter(there.is_in(gone.implode()))
+    return Change(wanted, there.len(), leaving.len(), _common(leaving, lost), new)
+
+
+def _hold(standing: Standing, change: Change, remote_name: str, as_of: date, caution: Caution) -> str:
+    return reason_to_hold(standing, change, remote_name=remote_name, as_of=as_of, caution=caution)
+
+
+def _renames(standing: Standing, remote_name: str) -> str:
+    shown = standing.shown_name
+    return shown if standing.remote_id is not None and not standing.foreign and shown != remote_name else ""
 
 
 def _deletes_when_empty(capabilities: Capabilities, standing: Standing) -> bool:
@@ -197,116 +262,19 @@ def _deletes_when_empty(capabilities: Capabilities, standing: Standing) -> bool:
     return standing.remote_id is not None and not standing.foreign and not keeps_empty
 
 
-def _without_consent_first(
-    removals: Iterable[DeliveredMember], consent_lost: Set[str]
-) -> tuple[DeliveredMember, ...]:
-    return tuple(sorted(removals, key=lambda one: (one.customer_id not in consent_lost, one.customer_id)))
+def _without_consent_first(removals: pl.DataFrame) -> pl.DataFrame:
+    return removals.sort(~pl.col("lost"), *PEOPLE)
 
 
-def _split(
-    wanted: Wanted, delivered: Iterable[DeliveredMember]
-) -> tuple[list[DeliveredMember], dict[str, DeliveredMember]]:
-    """Those who are not wanted as they were sent, and those who are, by customer."""
-    leaving, staying = [], {}
-    for person in delivered:
-        recipient = wanted.get(person.customer_id)
-        if recipient is not None and recipient.fingerprint == person.fingerprint:
-            staying[person.customer_id] = person
-        else:
-            leaving.append(person)
-    return leaving, staying
+def _common(some: pl.Series, others: pl.Series) -> int:
+    return int(some.is_in(others.implode()).sum()) if others.len() else 0
 
 
-def _removals(
-    leaving: Iterable[DeliveredMember],
-    blocked: set[tuple[object, ...]],
-    key: Keys,
-    consent_lost: Set[str],
-) -> tuple[list[DeliveredMember], list[DeliveredMember], int]:
-    """To remove now; to remove now and again later; and how many others wait."""
-    removals, urgent, waiting = [], [], 0
-    for person in leaving:
-        if not (person.in_flight or (blocked and not blocked.isdisjoint(key(person.identifiers)))):
-            removals.append(person)
-        elif person.customer_id in consent_lost and person.state is not MemberState.REMOVING:
-            urgent.append(person)
-        else:
-            waiting += 1
-    return removals, urgent, waiting
+def _is_in(column: str, values: pl.Series) -> pl.Expr:
+    return pl.col(column).is_in(values.unique().implode()) if values.len() else pl.lit(value=False)
 
 
-def _additions(
-    capabilities: Capabilities,
-    wanted: Wanted,
-    staying: Mapping[str, DeliveredMember],
-    known: Set[str],
-    blocked: set[tuple[object, ...]],
-    key: Keys,
-    now: datetime,
-) -> tuple[list[Recipient], Counts]:
-    """To add, by customer, and the counts of those who are wanted."""
-    life = capabilities.membership_days
-    old = now - timedelta(days=life * REFRESH_AFTER) if life is not None else None
-    adds, number = [], dict.fromkeys(("unchanged", "new", "changed", "refreshed", "resent", "waiting"), 0)
-    for customer_id in sorted(wanted):
-        recipient, person = wanted[customer_id], staying.get(customer_id)
-        if person is None:
-            why = "changed" if customer_id in known else "new"
-        elif person.in_flight:
-            number["unchanged" if person.state is MemberState.ADDING else "waiting"] += 1
-            continue
-        elif person.state is not MemberState.ADDED:
-            why = "resent"
-        elif old is not None and person.delivered_at <= old:
-            why = "refreshed"
-        else:
-            number["unchanged"] += 1
-            continue
-        if blocked and not blocked.isdisjoint(key(recipient.member.identifiers)):
-            number["waiting"] += 1
-            continue
-        number[why] += 1
-        adds.append(recipient)
-    return adds, Counts(wanted=len(wanted), **number)
-
-
-def _doubtful(
-    removals: Sequence[DeliveredMember],
-    urgent: Sequence[DeliveredMember],
-    wanted: Wanted,
-    delivered: Iterable[DeliveredMember],
-    key: Keys,
-) -> list[DeliveredMember]:
-    """Whom the removals may take along, because platforms match people by single identifiers.
-
-    Not only wanted people: somebody who is to be removed by a later batch may be wanted again before that.
-    """
-    taken = Counter(one for person in (*removals, *urgent) for one in key(person.identifiers))
-    if not taken:
-        return []
-    own = Counter({(person.customer_id, person.fingerprint): 1 for person in removals})
-
-    def is_taken(person: DeliveredMember) -> bool:
-        recipient = wanted.get(person.customer_id)
-        current = recipient is not None and recipient.fingerprint == person.fingerprint
-        identifiers = (
-            recipient.member.identifiers if recipient is not None and current else person.identifiers
-        )
-        itself = own[person.customer_id, person.fingerprint]
-        return any(taken[one] > itself for one in key(identifiers))
-
-    return [person for person in delivered if person.state is not MemberState.REMOVING and is_taken(person)]
-
-
-def _keys_of(capabilities: Capabilities) -> Keys:
-    """What identifies a person on the platform by itself: one entry for each complete group."""
-    groups = tuple(enumerate(capabilities.reachable_by))
-
-    def keys(identifiers: Mapping[str, str]) -> list[tuple[object, ...]]:
-        return [
-            (number, *(identifiers[column] for column in group))
-            for number, group in groups
-            if all(column in identifiers for column in group)
-        ]
-
-    return keys
+def _said(opened: pl.DataFrame, some: pl.DataFrame, why: str) -> pl.DataFrame:
+    return opened.with_columns(
+        why=pl.when(_is_in("customer_id", some["customer_id"])).then(pl.lit(why)).otherwise("why")
+    )

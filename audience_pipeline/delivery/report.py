@@ -19,8 +19,8 @@ from audience_pipeline.ledger.records import (
 )
 
 ANSWERED = (BatchState.SENT, BatchState.SETTLED)
-PLANNED = "planned"
-"""The state of a report on a dry run."""
+PLANNED, NOT_TRIED = "planned", "not tried"
+"""The states of a report on a dry run, and on an audience whose turn did not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,15 @@ class DeliveryReport:
     sentences: tuple[str, ...] = ()
     """What somebody should know or do."""
     platform_stopped: bool = False
-    """The credentials do not work: other audiences of this account need not be tried."""
+    """The credentials do not work: nothing more was sent to the platform in this run."""
+    tried: bool = True
+    """False: the platform was stopped before its turn came; the ledger knows nothing of it."""
+    removed_without_consent: int = 0
+    """People whose removal for want of consent the platform accepted."""
+    consent_left: int = 0
+    """People without consent who may still be there, and whose removal the platform has not accepted."""
+    quarantined: int = 0
+    """People whom the platform refused by name in this run: they are left out until their data change."""
 
     @classmethod
     def of(
@@ -59,10 +67,10 @@ class DeliveryReport:
         plan: Plan | None,
         audience: PlatformAudience | None,
         delivered: int,
-        batches: Sequence[Batch],
-        deleted: int,
-        sentences: tuple[str, ...],
-        platform_stopped: bool,
+        batches: Sequence[Batch] = (),
+        deleted: int = 0,
+        sentences: tuple[str, ...] = (),
+        **more: Any,
     ) -> DeliveryReport:
         """The report on a delivery, its batches and the people who were ``deleted`` with an audience."""
         reasons: Counter[str] = Counter()
@@ -84,7 +92,7 @@ class DeliveryReport:
             matched=delivery.matched,
             reasons=dict(sorted(reasons.items())),
             sentences=sentences,
-            platform_stopped=platform_stopped,
+            **more,
         )
 
     @property
@@ -97,6 +105,13 @@ class DeliveryReport:
             DeliveryState.PROCESSING,
         )
 
+    @property
+    def word(self) -> str:
+        """How it ended, in a word."""
+        if not self.tried:
+            return NOT_TRIED
+        return PLANNED if self.state is None else self.state.value
+
     def as_dict(self) -> dict[str, Any]:
         """The report in plain values, for JSON and metadata."""
         audience = self.audience
@@ -105,11 +120,14 @@ class DeliveryReport:
             "account": self.key.account,
             "audience": self.key.audience,
             "as_of": self.as_of.isoformat(),
-            "state": PLANNED if self.state is None else self.state.value,
+            "state": self.word,
             "wanted": self.wanted,
             "delivered": self.delivered,
             "sent": self.sent,
             "removed": self.removed,
+            "removed_without_consent": self.removed_without_consent,
+            "consent_left": self.consent_left,
+            "quarantined": self.quarantined,
             "accepted": self.accepted,
             "rejected": self.rejected,
             "matched": self.matched,
@@ -128,10 +146,12 @@ class DeliveryReport:
 
     def text(self) -> str:
         """The report in a few lines, for people."""
-        head = f"{self.key.audience} on {self.key.platform.value}: {self.as_dict()['state']}."
+        head = f"{self.key.audience} on {self.key.platform.value}: {self.word}."
         counts = (
             f"{self.wanted:,} wanted, {self.delivered:,} delivered; in this run {self.sent:,} sent, "
             f"{self.removed:,} removed, {self.rejected:,} rejected."
         )
+        if not self.tried:
+            return "\n".join([head, *self.sentences])
         plan = [self.plan.text()] if self.plan is not None and self.state is None else []
         return "\n".join([head, counts, *plan, *self.sentences])

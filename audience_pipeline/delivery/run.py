@@ -1,33 +1,95 @@
-"""Makes one audience on one platform hold exactly the wanted people."""
+"""Makes the audiences of one platform hold exactly the wanted people."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Sequence, Set
+from contextlib import ExitStack
 from datetime import UTC, date, datetime
-from uuid import uuid4
 
-from audience_pipeline.delivery.courier import Courier
-from audience_pipeline.delivery.recipients import Wanted, remote_name
+import polars as pl
+
+from audience_pipeline.delivery.attempt import Task, Terms, UnknownMembersError
+from audience_pipeline.delivery.brake import CAUTION, Caution
 from audience_pipeline.delivery.report import DeliveryReport
-from audience_pipeline.delivery.steps import Run
-from audience_pipeline.ledger import Ledger
-from audience_pipeline.ledger.records import AudienceKey, Delivery
+from audience_pipeline.delivery.tour import SyncResult, Tour
+from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.platforms.contract import AudienceClient
 
+__all__ = ["PATIENCE", "SyncResult", "Task", "UnknownMembersError", "sync", "sync_all"]
+
 PATIENCE = 120.0
-"""Seconds that a run waits for platforms to process what they accepted."""
+"""Seconds that a run waits for a platform to process what it accepted."""
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def sync_all(
+    store: MemberStore,
+    clients: Sequence[AudienceClient],
+    tasks: Iterable[Task],
+    *,
+    as_of: date,
+    consent_lost: Set[str] = frozenset(),
+    confirm: bool = False,
+    dry_run: bool = False,
+    prefix: str = "",
+    caution: Caution = CAUTION,
+    patience: float = PATIENCE,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], datetime] = _now,
+    progress: Callable[[DeliveryReport], None] | None = None,
+) -> SyncResult:
+    """Make each audience hold exactly whom its task wants.
+
+    Errors of the platform are part of the reports, so that one audience never stops the others.
+
+    Args:
+        store: the memory of everything that was sent.
+        clients: the ad accounts of one platform, in the order in which new audiences fill them.
+        tasks: the audiences; each name once.
+        as_of: the day of their members.
+        consent_lost: customers who may not be there: never sent, and their removal is never held up.
+        confirm: go on where the brake would hold.
+        dry_run: only look and plan; neither the platform nor the ledger is changed.
+        prefix: put before the name of each audience on the platform.
+        caution: what is a large change, and when people are sent again.
+        patience: seconds to wait for the platform as a whole; the next run picks up the rest.
+        sleep: waits so many seconds.
+        clock: tells the time, with its zone.
+        progress: told of each audience that is done.
+
+    Raises:
+        ValueError: somebody is wanted in a retired audience, a name is there twice, or there is no client.
+        LedgerError: another run has been delivering to an account for too long.
+    """
+    if not clients:
+        raise ValueError("There is no ad account to deliver to.")
+    tour = Tour(
+        Terms(store, as_of, clock, consent_lost, confirm, caution),
+        clients,
+        list(tasks),
+        prefix,
+        sleep,
+        patience,
+        progress or (lambda _: None),
+    )
+    if dry_run:
+        return tour.preview()
+    with ExitStack() as locks:
+        for client in sorted(clients, key=lambda client: client.account):
+            platform = client.capabilities.platform.value
+            locks.enter_context(store.ledger.exclusive(f"deliveries to {platform} {client.account}"))
+        return tour.deliver()
+
+
 def sync(
-    ledger: Ledger,
+    store: MemberStore,
     client: AudienceClient,
     audience: str,
-    wanted: Wanted,
+    wanted: pl.DataFrame,
     *,
     as_of: date,
     consent_lost: Set[str] = frozenset(),
@@ -36,54 +98,24 @@ def sync(
     dry_run: bool = False,
     prefix: str = "",
     description: str = "",
+    caution: Caution = CAUTION,
     patience: float = PATIENCE,
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], datetime] = _now,
 ) -> DeliveryReport:
-    """Make the platform hold exactly ``wanted``.
-
-    Errors of the platform are part of the report, so that one audience never stops the others.
-
-    Args:
-        ledger: the memory of everything that was sent.
-        client: one ad account of one platform.
-        audience: the name of the audience; on the platform it gets ``prefix`` and its limit of length.
-        wanted: exactly the people to hold, as :func:`members_for` makes them.
-        as_of: the day of ``wanted``.
-        consent_lost: customers who may not be there: never sent, and their removal is never held up.
-        confirm: go on where the brake would hold.
-        retired: no definition asks for the audience any more, so nobody is wanted. As long as somebody is
-            there, it is held until confirmed; people without consent leave in any case.
-        dry_run: only look and plan; neither the platform nor the ledger is changed.
-        prefix: put before the name of the audience on the platform.
-        description: shown on the platform.
-        patience: seconds to wait for the platform to process batches; the next run picks up the rest.
-        sleep: waits so many seconds.
-        clock: tells the time, with its zone.
-
-    Raises:
-        ValueError: somebody is wanted in a retired audience.
-        LedgerError: another run has been delivering to this account for too long.
-    """
-    if retired and wanted:
-        raise ValueError(
-            f"The audience {audience!r} is retired, but {len(wanted):,} people are wanted in it."
-        )
-    key = AudienceKey(client.capabilities.platform, client.account, audience)
-    wanted = {customer: one for customer, one in wanted.items() if customer not in consent_lost}
-    delivery = Delivery(uuid4().hex, key, as_of, clock(), wanted=len(wanted))
-    courier = Courier(ledger, client, key, delivery.delivery_id, clock, sleep, patience)
-    run = Run(
-        courier,
-        delivery,
-        wanted,
-        consent_lost,
-        confirm,
-        remote_name(prefix, audience, client.capabilities.name_length),
-        description,
-        retired,
+    """Make one audience hold exactly ``wanted``, RECIPIENTS: :func:`sync_all` of one task."""
+    result = sync_all(
+        store,
+        [client],
+        [Task(audience, lambda: wanted, description, retired)],
+        as_of=as_of,
+        consent_lost=consent_lost,
+        confirm=confirm,
+        dry_run=dry_run,
+        prefix=prefix,
+        caution=caution,
+        patience=patience,
+        sleep=sleep,
+        clock=clock,
     )
-    if dry_run:
-        return run.preview()
-    with ledger.exclusive(f"deliveries to {key.platform.value} {key.account}"):
-        return run.deliver()
+    return result.reports[0]

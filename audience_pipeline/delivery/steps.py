@@ -1,4 +1,4 @@
-"""The steps of a delivery.
+"""The steps of a delivery to one audience, in turns: it never waits, but goes on when something has landed.
 
 Only the ledger remembers anything between two runs, and nothing is sent before the ledger knows of it: a run
 that is killed anywhere leaves people marked as doubtful, and the next one sends or removes them again.
@@ -6,103 +6,211 @@ that is killed anywhere leaves people marked as doubtful, and the next one sends
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from audience_pipeline.delivery.attempt import Attempt
-from audience_pipeline.delivery.courier import Variant
+import polars as pl
+
+from audience_pipeline.delivery.attempt import Attempt, UnknownMembersError
 from audience_pipeline.delivery.plan import Plan
-from audience_pipeline.delivery.recipients import Recipient
-from audience_pipeline.delivery.report import DeliveryReport
-from audience_pipeline.ledger import deliveries
-from audience_pipeline.ledger.records import (
-    AudienceState,
-    DeliveredMember,
-    DeliveryState,
-    MemberState,
-)
-from audience_pipeline.platforms.contract import (
-    CredentialError,
-    Member,
-    PlatformError,
-    TransientPlatformError,
-)
+from audience_pipeline.delivery.recipients import PEOPLE
+from audience_pipeline.delivery.sharing import apart
+from audience_pipeline.ledger.records import AudienceState, DeliveryState, MemberState
+from audience_pipeline.platforms.contract import Action, TerminalPlatformError
 
 MOST_TURNS = 10
 
 
 @dataclass(slots=True)
-class Run(Attempt):
+class Steps(Attempt):
     """One delivery to one audience: gather, decide, apply, in turns until nothing is left."""
 
-    def preview(self) -> DeliveryReport:
+    seen: bool = False
+    turns: int = 0
+    prepared: bool = False
+    retried: bool = False
+    quiet: bool = False
+    """When everything that is in flight has landed well, nothing is left to do."""
+    unsent: bool = False
+    """Something is left to send."""
+    waiting: bool = False
+    """Somebody waits for what is in flight."""
+
+    def preview(self) -> Plan:
         """Look and plan; change nothing."""
-        try:
-            self._gather()
-            self.plan = self._decide()
-        except PlatformError as error:
-            return self._report(
-                DeliveryState.FAILED, [str(error)], stopped=isinstance(error, CredentialError)
-            )
-        return self._report(None, [])
+        self.gather()
+        return self.decide(self.wanted(), self.members())
 
-    def deliver(self) -> DeliveryReport:
-        """Make the platform hold the wanted people, as far as it lets us."""
-        with self.courier.ledger.begin() as connection:
-            deliveries.start(connection, self.delivery)
-        errors: list[str] = []
-        stopped = False
-        try:
-            state = self._work()
-        except CredentialError as error:
-            state, stopped = DeliveryState.FAILED, True
-            errors = [f"{error} Nothing more is sent to {self.delivery.key.platform.value} in this run."]
-        except TransientPlatformError as error:
-            state, errors = DeliveryState.INCOMPLETE, [f"{error} The next run sends the rest."]
-        except PlatformError as error:
-            state, errors = DeliveryState.FAILED, [str(error)]
-        self._finish(state, errors)
-        return self._report(state, errors, stopped=stopped)
+    def see(self) -> None:
+        """Find the audience, and write down what the platform shows of it."""
+        if self.seen:
+            return
+        self.gather()
+        self.seen = True
+        if self.known is None or self.sight.foreign:
+            return
+        if self.sight.adopted:
+            self.put(self.known)
+        elif self.known.remote_id is None:
+            self.put(self.known, forget=True)
 
-    def _work(self) -> DeliveryState:
-        self._gather()
-        self._commit_sight()
-        self.courier.follow()
-        self.plan = plan = self._decide()
-        self.delivery = replace(self.delivery, to_add=len(plan.adds), to_remove=len(plan.removals))
-        with self.courier.ledger.begin() as connection:
-            deliveries.put_delivery(connection, self.delivery)
+    def start(self) -> bool:
+        """The first visit."""
+        self.see()
+        return self.visit()
+
+    def let_go(self) -> None:
+        """Remove who has lost consent, before anything is added anywhere."""
+        members = self.members()
+        try:
+            wanted = self.wanted()
+        except UnknownMembersError:
+            # Whoever it is to hold, it is not them.
+            wanted = self._kept(None, members)
+        plan = self.decide(wanted, members)
+        self.begin()
+        if plan.deletes:
+            self._delete_empty(plan)
+            return
+        self._remove_early(plan)
+        removals = plan.removals.filter("lost")
+        if removals.height and self.remote_id and not self.courier.must_wait:
+            self.courier.remove(self.remote_id, removals, plan.doubtful)
+
+    def visit(self, *, last: bool = False) -> bool:
+        """Send what can be sent; True when the delivery is done, False when it waits for what is in flight.
+
+        Args:
+            last: nobody waits any longer: send what is left, and be done.
+        """
+        wanted = self.wanted()
+        while self.turns < MOST_TURNS:
+            self.turns += 1
+            if self.courier.must_wait and not last and self.prepared:
+                return False
+            members = self.members()
+            self.note_lost(members)
+            plan = self.decide(wanted, members)
+            if not self.prepared:
+                self.prepared = True
+                if self._prepare(plan):
+                    continue
+            sent = self._turn(plan, members, last=last)
+            if self.kept is not None:
+                wanted = self.kept
+            if sent and (self.quiet or (self.courier.must_wait and not last)):
+                break
+            if not sent:
+                break
+        else:
+            self.unsent = not self.quiet
+        if self.courier.flights and not last:
+            return False
+        self.finish(*self._outcome())
+        return True
+
+    def land(self) -> bool:
+        """Everything that was in flight has landed: go on, or be done. True when it is done."""
+        if self.quiet and not any(self.courier.failed.values()):
+            self.waiting = False
+            self.finish(*self._outcome())
+            return True
+        return self.visit()
+
+    def give_up(self, *, silent: bool) -> bool:
+        """Patience is at an end: the next run does the rest.
+
+        Args:
+            silent: nothing can be sent any more; otherwise what could still be sent is.
+        """
+        if self.unsent and not silent and self.turns < MOST_TURNS:
+            return self.visit(last=True)
+        self.finish(*self._outcome())
+        return True
+
+    def _prepare(self, plan: Plan) -> bool:
+        """What comes before people are sent; True when the plan has to be made again."""
         if self.sight.gone and not self.sight.foreign:
             again = ": it is made anew and everybody is sent again." if plan.creates else "."
             self.sentences.append(f"The audience was gone from the platform{again}")
+        if plan.renames and self.remote_id:
+            self._rename(plan)
         if plan.replaces:
+            self.begin()
             self.client.delete(self.sight.foreign)
+            self.account.deleted(self.sight.foreign)
+            self.sight = replace(self.sight, foreign="")
             self.sentences.append("The audience of this name that was there before was deleted.")
-            self._put(self._to_create(), forget=True)
+            self.put(self.to_create(), forget=True)
         if plan.deletes:
             self._delete_empty(plan)
-            plan = self._decide()
-        if plan.urgent and self.known is not None and self.known.remote_id:
-            self.courier.remove_early(self.known.remote_id, plan.urgent, plan.doubtful)
-        for _ in range(MOST_TURNS):
-            if not self._turn(plan):
-                break
-            self.courier.follow()
-            plan = self._decide()
-        return self._outcome(plan)
+            return True
+        self._remove_early(plan)
+        return False
 
-    def _turn(self, plan: Plan) -> bool:
-        """Send the removals of a plan, or else its additions; False when nothing is left to try."""
-        failed = self.courier.failed
-        removals = [one for one in plan.removals if _variant(one) not in failed["remove"]]
-        if removals and self.known is not None and self.known.remote_id:
-            self.courier.remove(self.known.remote_id, removals, plan.doubtful)
-            return True
-        adds = [one for one in plan.adds if (one.member.customer_id, one.fingerprint) not in failed["add"]]
-        if adds:
+    def _rename(self, plan: Plan) -> None:
+        if self.remote_id is None or self.known is None:
+            return
+        self.begin()
+        try:
+            self.client.rename(self.remote_id, plan.remote_name)
+        except TerminalPlatformError as error:
+            if error.stops:
+                raise
+            self.sentences.append(f"It keeps its name '{plan.renames}' on the platform: {error}")
+            return
+        self.sentences.append(f"It was renamed from '{plan.renames}' to '{plan.remote_name}'.")
+        self.put(replace(self.known, remote_name=plan.remote_name))
+        if self.remote is not None:
+            self.remote = replace(self.remote, name=plan.remote_name)
+            self.account.there[self.remote.remote_id] = self.remote
+
+    def _remove_early(self, plan: Plan) -> None:
+        if plan.urgent.height and self.remote_id and not self.early:
+            self.begin()
+            self.early = True
+            self.courier.remove(self.remote_id, plan.urgent, plan.doubtful, early=True)
+
+    def _turn(self, plan: Plan, members: pl.DataFrame, *, last: bool) -> bool:
+        """Send the removals of a plan, and additions that need not wait for them; False: nothing was left."""
+        courier, failures = self.courier, self._failures()
+        removals = self._untried(plan.removals, members, "remove")
+        adds = self._untried(plan.adds, members, "add")
+        if courier.must_wait and not last:
+            self.quiet, self.unsent = False, bool(removals.height or adds.height)
+            return False
+        sent = bool(removals.height and self.remote_id)
+        if removals.height and self.remote_id:
+            self.begin()
+            courier.remove(self.remote_id, removals, plan.doubtful)
+            if courier.flights and not courier.must_wait:
+                adds = apart(adds, removals, self.client.capabilities)
+            if (courier.must_wait and not last) or self._failures() != failures:
+                adds = adds.clear()
+        if adds.height:
+            sent = True
             self._add(adds)
+        tried = removals.height == plan.removals.height and adds.height == plan.adds.height
+        left = courier.must_wait or self._failures() != failures or plan.doubtful.height or plan.urgent.height
+        self.quiet = bool(tried and not left and not plan.counts.waiting and not any(courier.failed.values()))
+        self.unsent = not tried or (courier.must_wait and sent)
+        self.waiting = plan.counts.waiting > 0
+        if sent:
             return True
-        return self._try_once_more() or self._make_anew(plan)
+        self.unsent = bool(removals.height or adds.height)
+        if courier.flights and not last:
+            return False
+        return self._try_once_more() or self._make_anew(plan, members)
+
+    def _failures(self) -> int:
+        return sum(len(batches) for batches in self.courier.failed.values())
+
+    def _untried(self, people: pl.DataFrame, members: pl.DataFrame, action: Action) -> pl.DataFrame:
+        """People who were not in a batch that failed in this run."""
+        failed = self.courier.failed[action]
+        if not failed or not people.height:
+            return people
+        tried = members.filter(pl.col("batch_id").is_in(list(failed)))
+        return people.join(tried, on=PEOPLE, how="anti", maintain_order="left")
 
     def _try_once_more(self) -> bool:
         """A platform that refuses small audiences may accept, after others have arrived, what it refused."""
@@ -110,113 +218,105 @@ class Run(Attempt):
         if not least or self.retried or not courier.arrived or not any(courier.failed.values()):
             return False
         self.retried = True
-        self._forget_failures()
+        courier.forget_failures()
         return True
 
-    def _forget_failures(self) -> None:
-        for people in self.courier.failed.values():
-            people.clear()
-        self.courier.sentences.clear()
-
-    def _add(self, people: Sequence[Recipient]) -> None:
-        if self.known is not None and self.known.remote_id:
-            self.courier.add(self.known.remote_id, people)
+    def _add(self, people: pl.DataFrame) -> None:
+        self.begin()
+        # Before a batch is planned: whoever may be there can be removed as they were sent.
+        self.terms.store.variants(self.key.platform).remember(people)
+        if self.remote_id:
+            self.courier.add(self.remote_id, people)
             return
-        known = self._to_create()
-        self._put(known, forget=True)
+        if not self.account.has_room:
+            most = self.client.capabilities.audiences_per_account
+            raise TerminalPlatformError(
+                self.key.platform,
+                f"the ad account {self.key.account} holds {most} audiences and takes no more: delete some "
+                "there, or add an account to the configuration.",
+            )
+        known = self.to_create()
+        self.put(known, forget=True)
         if self.client.capabilities.creates_empty:
-            remote_id = self.client.create(self.name, self.description)
-            self._put(replace(known, remote_id=remote_id, state=AudienceState.FILLING))
+            remote_id = self.client.create(self.name, self.task.description)
+            self.account.created(remote_id, self.name)
+            self.put(replace(known, remote_id=remote_id, state=AudienceState.FILLING))
             self.courier.add(remote_id, people)
         else:
             self.known = self.courier.create_with(known, people)
+            self.account.created(self.known.remote_id or "", self.name)
 
-    def _make_anew(self, plan: Plan) -> bool:
+    def _make_anew(self, plan: Plan, members: pl.DataFrame) -> bool:
         """Where a platform refuses to change a small audience: replace it if it must or may be replaced."""
         failed, least = self.courier.failed, self.client.capabilities.minimum_after_change
-        refused = [one for one in plan.removals if _variant(one) in failed["remove"]]
-        if not least or not (refused or failed["add"]) or self.known is None or not self.known.remote_id:
+        tried = members.filter(pl.col("batch_id").is_in(list(failed["remove"])))
+        refused = plan.removals.join(tried, on=PEOPLE, how="semi")
+        if not least or not (refused.height or failed["add"]) or self.known is None or not self.remote_id:
             return False
-        opted_out = len({one.customer_id for one in refused} & self.consent_lost)
+        opted_out = refused.filter("lost")["customer_id"].n_unique()
         if not self.recreated and opted_out:
             reason = f"The platform refused to remove {opted_out:,} people without consent from it"
-        elif not self.recreated and self._is_useless(least):
+        elif not self.recreated and self._is_useless(self.remote_id, least):
             reason = f"With fewer than {least:,} matched people the platform can neither change nor use it"
         else:
-            if refused:
+            if refused.height:
                 self.sentences.append(
-                    f"The platform refuses to remove {len(refused):,} people, because fewer than {least:,} "
+                    f"The platform refuses to remove {refused.height:,} people, because fewer than {least:,} "
                     "matched people would be left. They stay until the audience grows."
                 )
             return False
+        wanted = self.wanted()
         if self.plan is not None and self.plan.held:
-            self.wanted = self._kept()
-        self.client.delete(self.known.remote_id)
-        self._put(self._to_create(), forget=True)
+            wanted = self.kept = self._kept(wanted, members)
+        self._delete(self.remote_id)
         self.sentences.append(f"{reason}: the audience was deleted to be made anew.")
-        self.deleted += len({one.customer_id for one in refused}.difference(self.wanted))
+        stay = wanted.filter(~pl.col("customer_id").is_in(list(self.lost)))
+        self.deleted += refused.join(stay, on="customer_id", how="anti")["customer_id"].n_unique()
         self.recreated = True
-        self._forget_failures()
+        self.courier.forget_failures()
         return True
 
-    def _kept(self) -> dict[str, Recipient]:
+    def _kept(self, wanted: pl.DataFrame | None, members: pl.DataFrame) -> pl.DataFrame:
         """Whom a held audience goes on holding: everybody who is there, but for those without consent."""
-        with self.courier.ledger.reading() as connection:
-            people = deliveries.members(connection, self.delivery.key)
-        there = {
-            one.customer_id: Recipient(Member(one.customer_id, one.identifiers), one.fingerprint)
-            for one in people
-            if one.state is not MemberState.REMOVING and one.customer_id not in self.consent_lost
-        }
-        return {customer: self.wanted.get(customer, as_sent) for customer, as_sent in there.items()}
+        there = members.filter(
+            (pl.col("state") != MemberState.REMOVING.value) & ~pl.col("customer_id").is_in(list(self.lost))
+        ).unique("customer_id")
+        staying = there.clear() if wanted is None else wanted.join(there, on="customer_id", how="semi")
+        rest = there.join(staying, on="customer_id", how="anti").select(PEOPLE)
+        as_sent = self.terms.store.variants(self.key.platform).of(rest)
+        return pl.concat([staying.select(as_sent.columns), as_sent] if staying.height else [as_sent]).sort(
+            PEOPLE
+        )
+
+    def _delete(self, remote_id: str) -> None:
+        self.begin()
+        self.client.delete(remote_id)
+        self.account.deleted(remote_id)
+        self.put(self.to_create(), forget=True)
 
     def _delete_empty(self, plan: Plan) -> None:
-        if self.known is None or not self.known.remote_id:
+        if not self.remote_id:
             return
-        self.client.delete(self.known.remote_id)
-        self._put(self._to_create(), forget=True)
+        self._delete(self.remote_id)
         self.emptied = True
         self.deleted += plan.counts.leaving
         self.sentences.append(
             "Nobody is left for the audience: it was deleted, because "
-            f"{self.delivery.key.platform.value} keeps none that is empty."
+            f"{self.key.platform.value} keeps none that is empty."
         )
 
-    def _is_useless(self, least: int) -> bool:
-        with self.courier.ledger.reading() as connection:
-            if deliveries.delivered(connection, self.delivery.key) < least:
-                return True
-        self._read()
+    def _is_useless(self, remote_id: str, least: int) -> bool:
+        if self.terms.store.summary(self.key).delivered < least:
+            return True
+        self.remote = self.client.read(remote_id)
         size = self.remote.size_high if self.remote is not None else None
         return size is not None and size < least
 
-    def _commit_sight(self) -> None:
-        if self.known is None or self.sight.foreign:
-            return
-        if self.sight.adopted:
-            self._put(self.known)
-        elif self.known.remote_id is None:
-            self._put(self.known, forget=True)
-
-    def _outcome(self, plan: Plan) -> DeliveryState:
-        sent = self.courier.sequence > 0 or self.recreated or self.emptied
-        with self.courier.ledger.reading() as connection:
-            under_way = deliveries.under_way(connection, self.delivery.key)
-        if sent:
-            try:
-                self._read()
-            except TransientPlatformError as error:
-                self.sentences.append(f"{error} The size is read by the next run.")
-        first = self.plan or plan
-        if first.held:
-            self.sentences.append(first.held)
-            return DeliveryState.HELD
-        if self.courier.failed["add"] or self.courier.failed["remove"] or plan.adds or plan.removals:
-            return DeliveryState.INCOMPLETE
-        if under_way or plan.counts.waiting:
-            return DeliveryState.PROCESSING
-        return DeliveryState.SETTLED if sent else DeliveryState.UNCHANGED
-
-
-def _variant(person: DeliveredMember) -> Variant:
-    return person.customer_id, person.fingerprint
+    def _outcome(self) -> tuple[DeliveryState, tuple[str, ...]]:
+        if self.plan is not None and self.plan.held:
+            return DeliveryState.HELD, (self.plan.held,)
+        if any(self.courier.failed.values()) or self.unsent:
+            return DeliveryState.INCOMPLETE, ()
+        if self.courier.flights or self.waiting:
+            return DeliveryState.PROCESSING, ()
+        return DeliveryState.SETTLED if self.changed else DeliveryState.UNCHANGED, ()

@@ -13,13 +13,15 @@ from random import Random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audience_pipeline.delivery.recipients import PEOPLE
 from audience_pipeline.delivery.run import sync
 from audience_pipeline.ledger import Ledger, deliveries
-from audience_pipeline.ledger.records import BatchState, DeliveryState, MemberState
+from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import AudienceKey, BatchState, DeliveryState, MemberState
 from audience_pipeline.platforms.contract import META, CredentialError, TransientPlatformError
 
 DAY = date(2026, 1, 1)
-PEOPLE = 8
+MOST = 8
 
 
 class Killed(BaseException):
@@ -43,8 +45,8 @@ class Day:
 
 days = st.builds(
     Day,
-    wanted=st.frozensets(st.integers(0, PEOPLE - 1)),
-    opted_out=st.frozensets(st.integers(0, PEOPLE - 1), max_size=2),
+    wanted=st.frozensets(st.integers(0, MOST - 1)),
+    opted_out=st.frozensets(st.integers(0, MOST - 1), max_size=2),
     variant=st.integers(0, 2),
     seed=st.integers(0, 2**32),
     fault_rate=st.sampled_from([0.0, 0.05, 0.2, 0.5]),
@@ -86,7 +88,7 @@ def wanted_on(tools, day: Day):
     )
 
 
-def live_through(tools, ledger, platform, clock, day: Day, as_of: date) -> None:
+def live_through(tools, store, platform, clock, day: Day, as_of: date) -> None:
     chance = Random(day.seed)
 
     def fault(point: str) -> None:
@@ -102,17 +104,18 @@ def live_through(tools, ledger, platform, clock, day: Day, as_of: date) -> None:
 
     platform.fault, platform.polls = fault, day.polls
     platform.spoils = lambda request: chance.random() < day.fault_rate / 2
+    ledger = store.ledger
     ledger.chance, ledger.rate = chance, day.fault_rate
     if day.vanishes:
-        platform.audiences.clear()
+        platform.held.clear()
     with contextlib.suppress(Killed):
-        deliver(tools, ledger, platform, clock, day, as_of)
+        deliver(tools, store, platform, clock, day, as_of)
     platform.fault, platform.spoils, ledger.rate = lambda point: None, lambda request: False, 0.0
 
 
-def deliver(tools, ledger, platform, clock, day: Day, as_of: date):
+def deliver(tools, store, platform, clock, day: Day, as_of: date):
     return sync(
-        ledger,
+        store,
         platform,
         "best",
         wanted_on(tools, day),
@@ -125,26 +128,24 @@ def deliver(tools, ledger, platform, clock, day: Day, as_of: date):
     )
 
 
-def check_ledger(ledger, wanted) -> None:
-    with ledger.reading() as connection:
+def check_ledger(store, wanted) -> None:
+    with store.ledger.reading() as connection:
         (known,) = deliveries.audiences(connection) or [None]
         history = deliveries.deliveries(connection)
         batches = [one for past in history for one in deliveries.batches_of(connection, past.delivery_id)]
-        people = deliveries.members(connection, history[-1].key)
-    assert known is not None or not wanted
+    people = store.members(AudienceKey(META.platform, "123", "best"))
+    assert known is not None or not wanted.height
     assert {one.state for one in batches} <= {BatchState.SETTLED, BatchState.FAILED}
     assert {past.state for past in history}.isdisjoint({DeliveryState.RUNNING, DeliveryState.PROCESSING})
-    assert {one.state for one in people} <= {MemberState.ADDED}
-    assert {one.customer_id: one.fingerprint for one in people} == {
-        customer: one.fingerprint for customer, one in wanted.items()
-    }
+    assert set(people["state"]) <= {MemberState.ADDED.value}
+    assert people.select(PEOPLE).equals(wanted.select(PEOPLE))
 
 
-def check_the_brake(tools, ledger, platform, clock, day: Day, as_of: date) -> None:
+def check_the_brake(tools, store, platform, clock, day: Day, as_of: date) -> None:
     """Without a confirmation a clean run stops for good reason only, and never for people without consent."""
     wanted, before = wanted_on(tools, day), platform.members()
 
-    report = deliver(tools, ledger, platform, clock, replace(day, confirm=False), as_of)
+    report = deliver(tools, store, platform, clock, replace(day, confirm=False), as_of)
 
     after = platform.members()
     assert {dict(payload)["meta_email"] for payload in after}.isdisjoint(emails_of(day.opted_out))
@@ -165,39 +166,43 @@ def test_one_clean_run_after_any_history_makes_the_platform_exact(tools, history
         tempfile.TemporaryDirectory() as folder,
         Fragile.open(f"sqlite:///{Path(folder) / 'ledger.db'}") as ledger,
     ):
+        store = MemberStore(ledger, Path(folder) / "delivered")
         for number, day in enumerate(history):
-            live_through(tools, ledger, platform, clock, day, DAY + timedelta(days=number))
+            live_through(tools, store, platform, clock, day, DAY + timedelta(days=number))
             clock.pass_days(1)
         last, as_of = replace(history[-1], patience=10_000), DAY + timedelta(days=len(history))
-        check_the_brake(tools, ledger, platform, clock, last, as_of)
+        check_the_brake(tools, store, platform, clock, last, as_of)
 
-        report = deliver(tools, ledger, platform, clock, replace(last, confirm=True), as_of)
+        report = deliver(tools, store, platform, clock, replace(last, confirm=True), as_of)
 
         wanted = wanted_on(tools, last)
         assert platform.members() == tools.payloads(wanted), report.text()
         assert report.state in (DeliveryState.SETTLED, DeliveryState.UNCHANGED)
-        if wanted or platform.audiences:
-            check_ledger(ledger, wanted)
-        again = deliver(tools, ledger, platform, clock, replace(last, confirm=False), as_of)
+        if wanted.height or platform.held:
+            check_ledger(store, wanted)
+        again = deliver(tools, store, platform, clock, replace(last, confirm=False), as_of)
         assert again.state is DeliveryState.UNCHANGED
 
 
 @settings(max_examples=40, deadline=None)
 @given(history=st.lists(days, min_size=1, max_size=5))
 def test_a_platform_that_refuses_to_shrink_holds_nobody_without_consent(tools, history) -> None:
-    platform = tools.platform(tools.small(creates_empty=False, minimum_after_change=4))
+    platform = tools.platform(
+        tools.small(creates_empty=False, minimum_after_change=4, removes_everywhere=False)
+    )
     clock = tools.clock()
     with (
         tempfile.TemporaryDirectory() as folder,
         Fragile.open(f"sqlite:///{Path(folder) / 'ledger.db'}") as ledger,
     ):
+        store = MemberStore(ledger, Path(folder) / "delivered")
         for number, day in enumerate(history):
-            live_through(tools, ledger, platform, clock, day, DAY + timedelta(days=number))
+            live_through(tools, store, platform, clock, day, DAY + timedelta(days=number))
             clock.pass_days(1)
         last, as_of = replace(history[-1], patience=10_000), DAY + timedelta(days=len(history))
-        check_the_brake(tools, ledger, platform, clock, last, as_of)
+        check_the_brake(tools, store, platform, clock, last, as_of)
 
-        report = deliver(tools, ledger, platform, clock, replace(last, confirm=True), as_of)
+        report = deliver(tools, store, platform, clock, replace(last, confirm=True), as_of)
 
         wanted, held = wanted_on(tools, last), platform.members()
         assert tools.payloads(wanted) <= held, report.text()

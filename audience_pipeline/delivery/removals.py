@@ -1,0 +1,251 @@
+"""Removals for want of consent: from every audience of an account at once, and the evidence of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass, field, replace
+from uuid import uuid4
+
+import polars as pl
+
+from audience_pipeline.delivery.attempt import Attempt, Terms
+from audience_pipeline.delivery.brake import people
+from audience_pipeline.delivery.courier import Courier
+from audience_pipeline.delivery.gather import Account
+from audience_pipeline.delivery.recipients import PEOPLE, PEOPLE_SCHEMA
+from audience_pipeline.ledger import deliveries
+from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import (
+    AudienceKey,
+    Batch,
+    BatchState,
+    Delivery,
+    DeliveryState,
+    MemberState,
+)
+from audience_pipeline.platforms.contract import (
+    CredentialError,
+    Member,
+    Platform,
+    PlatformError,
+    Receipt,
+    UploadSession,
+)
+
+EVERYWHERE = "*"
+"""What stands for all audiences of an account in the ledger: no audience can be called so."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentRemoval:
+    """What a run did on one account for those who may not be there any more."""
+
+    platform: Platform
+    account: str
+    customers: frozenset[str] = field(repr=False)
+    variants: int
+    """Rows of identifiers: everything that was ever sent of them."""
+    audiences: tuple[str, ...]
+    """Audiences of ours that they were in."""
+    request_ids: tuple[str, ...]
+    state: str
+    """``confirmed``: the platform has processed everything; ``sent``: it still does; ``refused``: somebody
+    may still be there whose removal it did not accept."""
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillThere:
+    """Who may still be on a platform, by what the ledger knows."""
+
+    open: frozenset[str] = field(repr=False)
+    """No removal of them was accepted."""
+    processing: frozenset[str] = field(repr=False)
+    """The platform accepted their removal and still processes it."""
+
+
+@dataclass(slots=True)
+class Everywhere:
+    """The removal from every audience of one account."""
+
+    account: Account
+    courier: Courier
+    customers: frozenset[str] = field(repr=False)
+    error: str = ""
+
+
+def still_there(store: MemberStore, platform: Platform, account: str, customers: Set[str]) -> StillThere:
+    """Who of some customers may be in an audience of an account."""
+    with store.ledger.reading() as connection:
+        known = deliveries.audiences(connection, platform, account)
+    keys = [one.key for one in known if one.remote_id] + [AudienceKey(platform, account, EVERYWHERE)]
+    left: set[str] = set()
+    flying: set[str] = set()
+    names = list(customers)
+    for key in keys:
+        there = store.members(key).filter(pl.col("customer_id").is_in(names))
+        removing = there.filter((pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight"))
+        flying.update(removing["customer_id"])
+        left.update(there.join(removing, on=PEOPLE, how="anti")["customer_id"])
+    return StillThere(frozenset(left), frozenset(flying - left))
+
+
+def remove_everywhere(terms: Terms, account: Account, newly: Set[str]) -> Everywhere | None:
+    """Take customers without consent out of all audiences of an account, known to us or not.
+
+    Nobody is told apart there by audience, so whoever shares an identifier with them is sent again to each
+    audience that holds them: the ledger knows that before the call.
+
+    Args:
+        terms: of the run.
+        account: one that can.
+        newly: customers found in an audience of ours. Those of a call that failed before are added.
+
+    Returns:
+        None where nobody is to be removed.
+
+    Raises:
+        CredentialError: nothing more can be sent.
+    """
+    store, client = terms.store, account.client
+    key = AudienceKey(client.capabilities.platform, client.account, EVERYWHERE)
+    pending = store.members(key).filter(~pl.col("in_flight"))["customer_id"]
+    customers = frozenset(newly) | frozenset(name for name in pending if name in terms.consent_lost)
+    if not customers:
+        return None
+    sent = store.variants(key.platform).every(pl.Series("customer_id", sorted(customers), dtype=pl.String))
+    delivery = Delivery(uuid4().hex, key, terms.as_of, terms.clock(), to_remove=len(customers))
+    courier = Courier(store, client, key, delivery.delivery_id, terms.clock)
+    everywhere = Everywhere(account, courier, customers)
+    _doubt_neighbours(terms, account, sent)
+
+    def call(chunk: list[Member], session: UploadSession) -> Receipt:  # noqa: ARG001
+        return client.remove_everywhere(chunk)
+
+    with store.ledger.begin() as connection:
+        deliveries.start(connection, delivery)
+    try:
+        courier.carry("remove", sent, call)
+    except PlatformError as error:
+        everywhere.error = str(error)
+        if isinstance(error, CredentialError):
+            raise
+        if error.stops:
+            account.error = error
+    finally:
+        _close(terms, everywhere, delivery)
+    return everywhere
+
+
+def _close(terms: Terms, everywhere: Everywhere, delivery: Delivery) -> None:
+    courier, store = everywhere.courier, terms.store
+    state = DeliveryState.PROCESSING if courier.flights else DeliveryState.SETTLED
+    if everywhere.error or courier.failed["remove"]:
+        state = DeliveryState.INCOMPLETE
+    said = f"Removed from every audience of the account: {people(len(everywhere.customers))} without consent."
+    message = " ".join([said, *courier.sentences, everywhere.error]).strip()
+    with store.ledger.begin() as connection:
+        deliveries.finish(
+            connection, replace(delivery, finished_at=terms.clock(), state=state, message=message)
+        )
+    if not courier.flights:
+        store.compact(courier.key)
+
+
+def _doubt_neighbours(terms: Terms, account: Account, sent: pl.DataFrame) -> None:
+    """Mark who shares an identifier with the people of a removal, in each audience of the account."""
+    platform = account.client.capabilities.platform
+    shared = terms.store.variants(platform).shared()
+    keys = shared.join(sent, on=PEOPLE, how="semi")["key"].unique()
+    close = shared.filter(pl.col("key").is_in(keys.implode())).join(sent, on=PEOPLE, how="anti")
+    if not close.height:
+        return
+    for known in account.known.values():
+        if not known.remote_id:
+            continue
+        members = terms.store.members(known.key).filter(pl.col("state") != MemberState.REMOVING.value)
+        doubtful = members.join(close, on=PEOPLE, how="semi").select(PEOPLE)
+        if doubtful.height:
+            _doubt(terms, known.key, doubtful)
+
+
+def _doubt(terms: Terms, key: AudienceKey, doubtful: pl.DataFrame) -> None:
+    now, store = terms.clock(), terms.store
+    message = (
+        f"{people(doubtful.height)} share an identifier with somebody who was removed from every audience of "
+        "the account: they are sent again."
+    )
+    with store.ledger.begin() as connection:
+        last = deliveries.last(connection, key)
+        delivery = Delivery(
+            uuid4().hex,
+            key,
+            terms.as_of,
+            now,
+            finished_at=now,
+            state=DeliveryState.INCOMPLETE,
+            wanted=last.wanted if last is not None else 0,
+            message=message,
+        )
+        deliveries.put_delivery(connection, delivery)
+    batch = Batch(
+        batch_id=f"{delivery.delivery_id}-00001",
+        delivery_id=delivery.delivery_id,
+        sequence=1,
+        action="remove",
+        rows=0,
+        state=BatchState.SETTLED,
+        planned_at=now,
+        settled_at=now,
+        message=message,
+    )
+    store.plan_batch(key, batch, PEOPLE_SCHEMA.to_frame(), doubtful)
+
+
+def evidence(
+    terms: Terms, attempts: Iterable[Attempt], everywhere: Mapping[str, Everywhere]
+) -> list[ConsentRemoval]:
+    """What was done for those without consent, by account; accounts with nobody are left out."""
+    by_account: dict[str, list[Attempt]] = {}
+    for attempt in attempts:
+        if attempt.lost:
+            by_account.setdefault(attempt.key.account, []).append(attempt)
+    found = []
+    for account in sorted({*by_account, *everywhere}):
+        mine, call = by_account.get(account, []), everywhere.get(account)
+        customers = frozenset().union(*(one.lost for one in mine), call.customers if call else ())
+        couriers = [one.courier for one in mine] + ([call.courier] if call else [])
+        platform = couriers[0].key.platform
+        left = still_there(terms.store, platform, account, customers)
+        sent = terms.store.variants(platform).every(
+            pl.Series("customer_id", sorted(customers), dtype=pl.String)
+        )
+        state = "refused" if left.open else "sent" if left.processing else "confirmed"
+        found.append(
+            ConsentRemoval(
+                platform,
+                account,
+                customers,
+                sent.height,
+                tuple(sorted(one.key.audience for one in mine)),
+                tuple(dict.fromkeys(name for one in couriers for name in one.request_ids)),
+                state,
+                _sentence(len(customers), sent.height, len(mine), call, left),
+            )
+        )
+    return found
+
+
+def _sentence(
+    customers: int, variants: int, audiences: int, call: Everywhere | None, left: StillThere
+) -> str:
+    rows = "1 row" if variants == 1 else f"{variants:,} rows"
+    places = "1 audience" if audiences == 1 else f"{audiences:,} audiences"
+    if call is not None and not call.error:
+        places += " and, by one call, from every audience of the account"
+    said = f"{people(customers)} ({rows} of identifiers, all that were ever sent) removed from {places}."
+    if left.open:
+        return f"{said} {people(len(left.open))} may still be there: their removal was not accepted."
+    if left.processing:
+        return f"{said} The platform still processes it for {people(len(left.processing))}."
+    return f"{said} The platform has confirmed it."

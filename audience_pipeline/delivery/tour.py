@@ -1,0 +1,395 @@
+"""One run over all audiences of a platform: opt-outs first, then everybody in turn; nobody waits alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from uuid import uuid4
+
+import polars as pl
+
+from audience_pipeline.delivery.attempt import Task, Terms, UnknownMembersError
+from audience_pipeline.delivery.courier import Courier
+from audience_pipeline.delivery.following import Following
+from audience_pipeline.delivery.gather import Account
+from audience_pipeline.delivery.recipients import remote_name
+from audience_pipeline.delivery.removals import (
+    EVERYWHERE,
+    ConsentRemoval,
+    Everywhere,
+    evidence,
+    remove_everywhere,
+)
+from audience_pipeline.delivery.report import DeliveryReport
+from audience_pipeline.delivery.steps import Steps
+from audience_pipeline.ledger import deliveries
+from audience_pipeline.ledger.records import AudienceKey, Delivery, DeliveryState, MemberState
+from audience_pipeline.platforms.contract import (
+    AudienceClient,
+    CredentialError,
+    PlatformError,
+    TransientPlatformError,
+)
+
+MOST_IN_A_ROW = 3
+"""Audiences in a row that a platform may fail, after which the others are left to the next run."""
+FEW = 3
+"""Up to so many audiences are read one by one after a delivery; of more, the account is listed."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What a run did on one platform."""
+
+    reports: list[DeliveryReport]
+    """In the order of the tasks."""
+    removals: tuple[ConsentRemoval, ...] = ()
+    """For want of consent, by account."""
+
+
+@dataclass(slots=True)
+class Tour:
+    """The audiences of one platform, from the first look to the last report."""
+
+    terms: Terms
+    clients: Sequence[AudienceClient]
+    tasks: Sequence[Task]
+    prefix: str
+    sleep: Callable[[float], None]
+    patience: float
+    progress: Callable[[DeliveryReport], None]
+    dry_run: bool = False
+    accounts: dict[str, Account] = field(default_factory=dict)
+    homes: dict[str, str] = field(default_factory=dict)
+    attempts: dict[str, Steps] = field(default_factory=dict)
+    reports: dict[str, DeliveryReport] = field(default_factory=dict)
+    everywhere: dict[str, Everywhere] = field(default_factory=dict)
+    following: Following = field(init=False)
+    stopped: str = ""
+    """Why nothing more is sent to the platform in this run."""
+    _in_a_row: int = 0
+
+    def __post_init__(self) -> None:
+        names = [task.audience for task in self.tasks]
+        if (
+            twice := {name for name in names if names.count(name) > 1}
+            if len({*names}) < len(names)
+            else set()
+        ):
+            raise ValueError(f"The audience {min(twice)!r} is to be delivered twice.")
+        self.following = Following(self.sleep, self.patience)
+        platform = self.clients[0].capabilities.platform
+        with self.terms.store.ledger.reading() as connection:
+            self.homes = deliveries.accounts_of(connection, platform)
+            for client in self.clients:
+                known = deliveries.audiences(connection, platform, client.account)
+                by_name = {one.key.audience: one for one in known}
+                self.accounts[client.account] = Account(client, by_name)
+
+    def preview(self) -> SyncResult:
+        """Look and plan; change nothing."""
+        self.dry_run = True
+        self._gather()
+        for task in self.tasks:
+            if task.audience in self.reports:
+                continue
+            if self.stopped or self._is_lost(task):
+                self._not_tried(task)
+                continue
+            attempt = self._attempt(task)
+            try:
+                attempt.preview()
+            except CredentialError as error:
+                self._stop(error, task)
+            except (PlatformError, UnknownMembersError) as error:
+                attempt.planned([str(error)])
+            else:
+                attempt.planned()
+            self._done(attempt)
+        return self._result()
+
+    def deliver(self) -> SyncResult:
+        """Make the audiences hold whom they should."""
+        self._gather()
+        self._follow_earlier()
+        self._let_go()
+        waiting: list[Steps] = []
+        for task in self.tasks:
+            if task.audience in self.reports:
+                continue
+            if self.stopped or self._is_lost(task):
+                self._not_tried(task)
+                continue
+            attempt = self._attempt(task)
+            if not self._guarded(attempt, attempt.start):
+                self.following.watch(attempt.courier)
+                waiting.append(attempt)
+        self._follow(waiting)
+        self._read_sizes()
+        return self._result(evidence(self.terms, self.attempts.values(), self.everywhere))
+
+    def _gather(self) -> None:
+        for account in self.accounts.values():
+            try:
+                account.gather()
+            except CredentialError as error:
+                self._stop(error)
+                return
+            except PlatformError:
+                continue
+
+    def _follow_earlier(self) -> None:
+        """Ask once for everything that earlier runs have left in flight."""
+        for account in self.accounts.values():
+            if account.error is not None:
+                continue
+            everybody = AudienceKey(account.client.capabilities.platform, account.name, EVERYWHERE)
+            with self.terms.store.ledger.reading() as connection:
+                flights = {
+                    key: deliveries.under_way(connection, key)
+                    for key in [*(known.key for known in account.known.values()), everybody]
+                }
+            tasks = {task.audience: task for task in self.tasks}
+            for key, batches in flights.items():
+                if not batches:
+                    continue
+                task = tasks.get(key.audience)
+                courier = (
+                    self._attempt(task).courier
+                    if task is not None
+                    else Courier(self.terms.store, account.client, key, "", self.terms.clock)
+                )
+                courier.flights.update({batch.batch_id: batch for batch in batches})
+                self.following.watch(courier)
+        self._ask(self.following.ask_all)
+
+    def _let_go(self) -> None:
+        """Those without consent leave every audience before anybody is added to one."""
+        if not self.terms.consent_lost or self.stopped:
+            return
+        leaving: list[Steps] = []
+        newly: set[str] = set()
+        for task in self.tasks:
+            if task.audience not in self.homes or self._is_lost(task):
+                continue
+            attempt = self._attempt(task)
+            if not self._guarded(attempt, attempt.see, done=False):
+                continue
+            members = attempt.members()
+            if attempt.note_lost(members):
+                leaving.append(attempt)
+                asked = (pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight")
+                newly.update(attempt.lost.intersection(members.filter(~asked)["customer_id"]))
+        for account in self.accounts.values():
+            self._remove_everywhere(account, newly)
+        for attempt in leaving:
+            if not self.stopped and attempt.account.error is None:
+                self._guarded(attempt, attempt.let_go, done=False)
+                self.following.watch(attempt.courier)
+
+    def _remove_everywhere(self, account: Account, newly: set[str]) -> None:
+        if not account.client.capabilities.removes_everywhere or account.error is not None or self.stopped:
+            return
+        try:
+            removed = remove_everywhere(self.terms, account, newly)
+        except CredentialError as error:
+            self._stop(error)
+            return
+        if removed is not None:
+            self.everywhere[account.name] = removed
+            self.following.watch(removed.courier)
+
+    def _follow(self, waiting: list[Steps]) -> None:
+        """Wait for all together; whoever has landed goes on."""
+        while waiting and not self.stopped and (landed := self._ask(self.following.wait)):
+            for attempt in list(waiting):
+                mine = any(attempt.courier is one for one in landed)
+                if not mine or attempt.courier.flights or attempt.report is not None:
+                    continue
+                if self._guarded(attempt, attempt.land):
+                    waiting.remove(attempt)
+                else:
+                    self.following.watch(attempt.courier)
+        for attempt in [attempt for attempt in waiting if attempt.report is None]:
+            silent = bool(self.stopped) or attempt.account.error is not None
+            self._guarded(attempt, partial(attempt.give_up, silent=silent))
+
+    def _ask(self, ask: Callable[[], list[Courier]]) -> list[Courier]:
+        """Ask for batches; an error that stops an account leaves its batches to the next run."""
+        while True:
+            try:
+                landed = ask()
+            except CredentialError as error:
+                asking = self.following.asking
+                mine = [one for one in self.attempts.values() if one.courier is asking]
+                self._stop(error, mine[0].task if mine else None)
+                return []
+            except PlatformError as error:
+                asking = self.following.asking
+                for account in self.accounts.values():
+                    if asking is not None and account.client is asking.client:
+                        account.error = error
+                for attempt in self.attempts.values():
+                    if attempt.account.error is not None:
+                        self.following.drop(attempt.courier)
+                if asking is not None:
+                    self.following.drop(asking)
+            else:
+                self._settle_earlier(landed)
+                return landed
+
+    def _settle_earlier(self, landed: list[Courier]) -> None:
+        """Deliveries that nobody goes on with in this run are settled when their last batch has landed."""
+        ours = [id(attempt.courier) for attempt in self.attempts.values()]
+        for courier in landed:
+            if id(courier) in ours or courier.flights:
+                continue
+            with self.terms.store.ledger.begin() as connection:
+                last = deliveries.last(connection, courier.key)
+                if last is not None:
+                    deliveries.finish(connection, last)
+            self.terms.store.compact(courier.key)
+
+    def _guarded(self, attempt: Steps, step: Callable[[], bool | None], *, done: bool = True) -> bool:
+        """Take a step of one audience; its errors end up in its report. True when it went well or is done.
+
+        Args:
+            attempt: the audience.
+            step: says whether the audience is done.
+            done: False where the step is not to end the delivery: False is returned where an error did.
+        """
+        try:
+            finished = step()
+        except UnknownMembersError as error:
+            attempt.finish(DeliveryState.FAILED, [str(error)])
+        except CredentialError as error:
+            self._stop(error, attempt.task)
+            return done
+        except TransientPlatformError as error:
+            attempt.finish(DeliveryState.INCOMPLETE, [f"{error} The next run sends the rest."])
+            self._count(attempt, error)
+        except PlatformError as error:
+            attempt.finish(DeliveryState.FAILED, [str(error)])
+        else:
+            self._in_a_row = 0
+            if done and finished:
+                self._done(attempt)
+            return bool(finished) if done else True
+        self.following.drop(attempt.courier)
+        self._done(attempt)
+        return done
+
+    def _count(self, attempt: Steps, error: TransientPlatformError) -> None:
+        if error.stops:
+            attempt.account.error = error
+            return
+        self._in_a_row += 1
+        if self._in_a_row >= MOST_IN_A_ROW:
+            self.stopped = f"{error} The next run tries again."
+
+    def _stop(self, error: CredentialError, task: Task | None = None) -> None:
+        """Nothing can be sent any more: one audience says so, this one or the first that is not done."""
+        self.stopped = no_more = f"{error} Nothing more is sent to {error.platform.value} in this run."
+        left = [one for one in self.tasks if one.audience not in self.reports]
+        if task is None or task not in left:
+            task = left[0] if left else None
+        if task is None:
+            return
+        attempt = self._attempt(task)
+        if self.dry_run:
+            attempt.planned([no_more], stopped=True)
+        else:
+            self.following.drop(attempt.courier)
+            attempt.finish(DeliveryState.FAILED, [no_more], stopped=True)
+        self._done(attempt)
+
+    def _attempt(self, task: Task) -> Steps:
+        """The attempt at an audience, in the account where it lives or the first that has room."""
+        if task.audience not in self.attempts:
+            account = self._home(task)
+            client = account.client
+            key = AudienceKey(client.capabilities.platform, client.account, task.audience)
+            delivery = Delivery(uuid4().hex, key, self.terms.as_of, self.terms.clock())
+            self.attempts[task.audience] = Steps(
+                self.terms,
+                task,
+                account,
+                delivery,
+                Courier(self.terms.store, client, key, delivery.delivery_id, self.terms.clock),
+                remote_name(self.prefix, task.audience, client.capabilities.name_length),
+            )
+        return self.attempts[task.audience]
+
+    def _home(self, task: Task) -> Account:
+        home = self.accounts.get(self.homes.get(task.audience, ""))
+        if home is not None:
+            return home
+        accounts = list(self.accounts.values())
+        return next((one for one in accounts if one.has_room), accounts[0])
+
+    def _is_lost(self, task: Task) -> bool:
+        """The account of an audience is not ours any more, or nothing can be done in it."""
+        home = self.homes.get(task.audience)
+        if home is None:
+            return all(account.error is not None for account in self.accounts.values())
+        return home not in self.accounts or self.accounts[home].error is not None
+
+    def _not_tried(self, task: Task) -> None:
+        home = self.homes.get(task.audience, self.clients[0].account)
+        platform = self.clients[0].capabilities.platform
+        error = self.accounts[home].error if home in self.accounts else None
+        state = (
+            DeliveryState.INCOMPLETE if isinstance(error, TransientPlatformError) else DeliveryState.FAILED
+        )
+        if self.stopped:
+            why = f"Not tried: {self.stopped}"
+        elif home not in self.accounts:
+            why = (
+                f"Not tried: the audience lives in the ad account {home}, which is not configured any more. "
+                "Configure it again, or delete the audience there."
+            )
+        else:
+            why = f"Not tried: {error}"
+        key = AudienceKey(platform, home, task.audience)
+        delivery = Delivery(uuid4().hex, key, self.terms.as_of, self.terms.clock(), state=state)
+        report = DeliveryReport.of(
+            delivery, state, plan=None, audience=None, delivered=0, sentences=(why,), tried=False
+        )
+        self.reports[task.audience] = report
+        self.progress(report)
+
+    def _done(self, attempt: Steps) -> None:
+        if attempt.report is not None:
+            self.reports[attempt.task.audience] = attempt.report
+            self.progress(attempt.report)
+
+    def _read_sizes(self) -> None:
+        """What the platform shows of the audiences that were changed."""
+        for account in self.accounts.values():
+            changed = [
+                attempt
+                for attempt in self.attempts.values()
+                if attempt.account is account and attempt.changed and attempt.remote_id
+            ]
+            if not changed or account.error is not None or self.stopped:
+                continue
+            try:
+                if len(changed) > FEW:
+                    account.gather()
+                for attempt in changed:
+                    name = attempt.remote_id or ""
+                    remote = account.there.get(name) if len(changed) > FEW else account.client.read(name)
+                    attempt.read_again(remote)
+                    self._replace(attempt)
+            except PlatformError as error:
+                for attempt in changed:
+                    attempt.say(f"{error} The size is read by the next run.")
+                    self._replace(attempt)
+
+    def _replace(self, attempt: Steps) -> None:
+        if attempt.report is not None:
+            self.reports[attempt.task.audience] = attempt.report
+
+    def _result(self, removals: Sequence[ConsentRemoval] = ()) -> SyncResult:
+        return SyncResult([self.reports[task.audience] for task in self.tasks], tuple(removals))
