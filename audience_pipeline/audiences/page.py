@@ -23,6 +23,24 @@ MINUS = "\u2212"
 
 
 @dataclass(frozen=True, slots=True)
+class Arrived:
+    """What is known of the audience on the platform, in the words of ``audiences status``."""
+
+    sent: int
+    """People in it now, as far as the ledger knows."""
+    matched: str
+    """Bounds of the size, or a dash."""
+    rate: str
+    """Bounds of the match rate, or a dash."""
+    how: str
+    """How the rate was obtained."""
+    read_on: date | None
+    """When the platform was asked."""
+    state: str
+    """Of the last delivery."""
+
+
+@dataclass(frozen=True, slots=True)
 class OnPlatform:
     """What of an audience can be sent to one platform. Counts are people."""
 
@@ -34,6 +52,8 @@ class OnPlatform:
     """None where nothing is known of the match rate."""
     minimum: int
     """Matched people below which the platform does not deliver ads."""
+    arrived: Arrived | None = None
+    """None where it was never delivered."""
 
 
 @dataclass(frozen=True, slots=True)

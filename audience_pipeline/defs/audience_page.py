@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -9,15 +10,17 @@ import polars as pl
 
 from audience_pipeline.audiences.definition import Definition, Definitions
 from audience_pipeline.audiences.match_rate import Delivered
-from audience_pipeline.audiences.page import OnPlatform, Page, PageAudience, html_page
+from audience_pipeline.audiences.page import Arrived, OnPlatform, Page, PageAudience, html_page
 from audience_pipeline.audiences.page_counts import largest_overlaps, on_platforms
 from audience_pipeline.audiences.policy import flagged
 from audience_pipeline.audiences.sizes import history
 from audience_pipeline.audiences.suggestions import USEFUL_SIZE
 from audience_pipeline.defs.standing import STANDING, write_standing
 from audience_pipeline.defs.storage import table_path
+from audience_pipeline.delivery.status import status
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.match_rates import known_rates
+from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
 
@@ -80,6 +83,7 @@ def _page(
             salt=settings.config.audiences.holdout_salt,
         )
     )
+    arrived = _arrived(settings, ledger)
     earlier = history(settings.lake / "audience_sizes", as_of, DAYS_SHOWN).filter(pl.col("as_of") < as_of)
     drawn: dict[str, list[tuple[date, int]]] = defaultdict(list)
     for name, at, size in pl.concat([earlier, found]).select("audience", "as_of", "size").iter_rows():
@@ -98,7 +102,10 @@ def _page(
                 size=row["size"] if row else None,
                 change=(row["added"], row["removed"]) if row and row["before"] else None,
                 sizes=drawn[definition.name],
-                platforms=reached.get(definition.name, ()),
+                platforms=[
+                    replace(one, arrived=arrived.get((definition.name, one.platform)))
+                    for one in reached.get(definition.name, ())
+                ],
                 warnings=_warnings(
                     definition,
                     reached.get(definition.name, ()),
@@ -143,6 +150,21 @@ def _standing(settings: Settings, day: str) -> pl.DataFrame:
     if not path.is_file() or path.stat().st_mtime_ns < profile.stat().st_mtime_ns:
         write_standing(settings, day, sound=False)
     return pl.read_parquet(path)
+
+
+def _arrived(settings: Settings, ledger: Ledger) -> Mapping[tuple[str, Platform], Arrived]:
+    rows = status(MemberStore(ledger, settings.delivered))
+    return {
+        (row.audience, Platform(row.platform)): Arrived(
+            sent=row.sent,
+            matched=row.matched,
+            rate=row.match_rate,
+            how=row.match_rate_how,
+            read_on=row.read_at.date() if row.read_at else None,
+            state=row.state,
+        )
+        for row in rows
+    }
 
 
 def _delivered(ledger: Ledger) -> Mapping[Platform, Sequence[Delivered]]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from html.parser import HTMLParser
 
@@ -11,6 +12,7 @@ from audience_pipeline.audiences.match_rate import ExpectedMatches, Range
 from audience_pipeline.audiences.page import (
     HEIGHT,
     WIDTH,
+    Arrived,
     OnPlatform,
     Overlaps,
     Page,
@@ -113,6 +115,24 @@ def test_an_audience_shows_size_change_and_what_becomes_of_its_members() -> None
         assert text in said
     assert "Changes since 2026-03-14." in said
     assert "needs attention" not in said
+
+
+def test_what_arrived_stands_beside_what_is_expected_with_bounds_and_date() -> None:
+    arrived = Arrived(690, "300 to 400", "43 to 58 %", "size over people sent", TODAY, "settled")
+
+    said = words(page(audience(platforms=[replace(on_platform(), arrived=arrived)])))
+
+    assert "690 (settled) 300 to 400 (43 to 58 %, read 2026-03-15)" in said
+    assert "never delivered" not in said
+    assert "never delivered not known" in words(page(audience()))
+
+
+def test_a_platform_that_has_said_nothing_yet_has_no_figure() -> None:
+    arrived = Arrived(690, "-", "-", "the platform shows no size yet", None, "processing")
+
+    said = words(page(audience(platforms=[replace(on_platform(), arrived=arrived)])))
+
+    assert "690 (processing) not known" in said
 
 
 def test_the_bar_of_a_platform_shows_all_members_of_the_audience() -> None:
