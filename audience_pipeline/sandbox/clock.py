@@ -19,6 +19,11 @@ class Clock:
         """The present."""
         return time.time() + self._shift
 
+    @property
+    def shift(self) -> float:
+        """Seconds by which sandbox time is ahead."""
+        return self._shift
+
     def advance(self, seconds: float) -> float:
         """Move the present by ``seconds`` and return it."""
         self._shift += seconds

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 from audience_pipeline.sandbox import google_lists, google_members
 from audience_pipeline.sandbox.google_errors import GoogleError, envelope, request_id
 from audience_pipeline.sandbox.google_schema import rendered
-from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
+from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json, words
 from audience_pipeline.sandbox.world import World
 
 TOKEN = "sandbox-google-token"  # noqa: S105 (documented)
@@ -24,6 +24,9 @@ QUOTAS = {
 }
 STATUS = "/v1/requestStatus:retrieve"
 _LISTS = re.compile(r"/v1/accountTypes/(\w+)/accounts/(\w+)/userLists(?:/(\w+))?")
+_SYSTEM = words("$alt alt fields key prettyPrint quotaUser $.xgafv uploadType upload_protocol")
+_STATUS_QUERY = words("requestId request_id")
+_LISTS_QUERY = words("pageSize pageToken filter page_size page_token updateMask update_mask validateOnly")
 _ACCOUNT_HEADER = re.compile(r"accountTypes/[A-Z_]+/accounts/\d+")
 
 
@@ -111,6 +114,10 @@ def _route(world: World, call: Call) -> object:
     if not (reads or writes or named):
         raise GoogleError(404, f"Method not found: {call.method} {call.path}", "NOT_FOUND", "NOT_FOUND")
     _count(world, quota_of(call.method, call.path))
+    unknown = set(call.query) - _SYSTEM - (_STATUS_QUERY if reads else _LISTS_QUERY if named else frozenset())
+    if unknown:
+        text = f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot bind query parameter.'
+        raise GoogleError(400, text)
     if reads:
         return google_members.status(world, call.query.get("requestId") or call.query.get("request_id") or "")
     if writes or named is None:

@@ -112,20 +112,6 @@ def delete(world: World, account: str, list_id: str, *, validate_only: bool) -> 
 
 def list_in_account(world: World, account: str, query: Mapping[str, str]) -> object:
     """``GET …/userLists`` with ``pageSize``, ``pageToken`` and ``filter``."""
-    unknown = set(query) - {
-        "pageSize",
-        "pageToken",
-        "filter",
-        "page_size",
-        "page_token",
-        "$alt",
-        "alt",
-        "prettyPrint",
-    }
-    if unknown:
-        raise GoogleError(
-            400, f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot bind query.'
-        )
     size = query.get("pageSize", query.get("page_size", "0"))
     if not re.fullmatch(r"\d{1,9}", size):
         raise wrong("page_size", "INVALID_ARGUMENT")

@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import parse_qsl
 
-from audience_pipeline.sandbox import meta_audiences, meta_lookalikes, meta_users
+from audience_pipeline.sandbox import meta_audiences, meta_description, meta_lookalikes, meta_users
 from audience_pipeline.sandbox.meta_answers import (
     SERVED,
     VERSION,
@@ -46,6 +46,7 @@ def handle(world: World, call: Call) -> Answer:
             raise GraphError(2635, f"You are calling a deprecated version of the Ads API: {version}.")
         graph = _read(world, call, segments)
         _check_credentials(world, call, graph)
+        meta_description.forget_idle(world)
         account = _account(world, segments)
         headers |= _count(world, account, graph.method)
         return json_answer(_route(graph, segments), headers=headers)
@@ -138,7 +139,7 @@ def _create(call: GraphCall, account: str) -> object:
 
 
 ACCOUNT_EDGES: dict[tuple[str, str], Callable[[GraphCall, str], object]] = {
-    ("GET", ""): meta_audiences.read_account,
+    ("GET", ""): meta_description.read_account,
     ("POST", "customaudiences"): _create,
     ("GET", "customaudiences"): meta_audiences.list_in_account,
     ("DELETE", "usersofanyaudience"): meta_users.remove_everywhere,

@@ -128,6 +128,8 @@ def _upload(call: GraphCall, audience: Audience, action: str) -> object:
     ordinals = world.members.rows.register("meta", payload.rows)
     if action == "remove":
         world.members.remove(audience, BitMap(ordinals))
+        if world.members.matched(audience) < (world.quotas.amount("meta_people_left_after_removal") or 0):
+            raise GraphError(200, "The removal would leave too few people.", subcode=1870047, status=403)
     else:
         world.members.add(audience, BitMap() if failed else BitMap(ordinals))
     if action != "remove":

@@ -37,6 +37,8 @@ LIMITS: Mapping[str, Limit] = {
     "google_list_writes_per_minute": Limit(300, MINUTE),
     "google_list_writes_per_day": Limit(50_000, DAY),
     "google_ads_operations_per_day": Limit(15_000, DAY),
+    # No window: matched people that a removal must leave. Meta refuses below a number that it does not tell.
+    "meta_people_left_after_removal": Limit(None, 0),
     # Not published; the figure most often told for an app of the middle level.
     "tiktok_calls_per_second": Limit(20, 1),
 }
@@ -69,6 +71,10 @@ class Quotas:
         """The amounts in force."""
         return {name: self._amounts.get(name, limit.amount) for name, limit in LIMITS.items()}
 
+    def amount(self, name: str) -> float | None:
+        """The amount in force of one limit."""
+        return self._amounts.get(name, LIMITS[name].amount)
+
     def change(self, amounts: Mapping[str, float | None]) -> None:
         """Set amounts; None lifts a limit.
 
@@ -87,7 +93,7 @@ class Quotas:
 
     def use(self, name: str, subject: str, weight: float = 1) -> Usage:
         """Count a call, unless it goes over the limit."""
-        amount = self._amounts.get(name, LIMITS[name].amount)
+        amount = self.amount(name)
         if amount is None:
             return Usage(0, 0)
         now, window, key = self._clock.now(), LIMITS[name].seconds, (name, subject)
