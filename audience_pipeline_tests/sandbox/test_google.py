@@ -653,3 +653,90 @@ def test_a_retired_ads_version_is_refused(sandbox):
     assert answer.status_code == 404
     error = answer.json()["error"]["details"][0]["errors"][0]["errorCode"]
     assert error == {"requestError": "UNSUPPORTED_VERSION"}
+
+
+def test_an_unknown_name_in_the_query_is_refused(sandbox, known):
+    made = sandbox.google_list()
+    body = sandbox.ingest_body(made["id"], [member(known[0])])
+
+    for method, path, content in [
+        ("POST", "/v1/audienceMembers:ingest", body),
+        ("GET", "/v1/requestStatus:retrieve", None),
+        ("GET", sandbox.lists(), None),
+    ]:
+        answer = sandbox.google(method, path, content, params={"colour": "red"})
+        assert answer.status_code == 400
+        assert 'Unknown name "colour"' in answer.json()["error"]["message"]
+    assert sandbox.members("google", made["id"])["size"] == 0
+
+
+def test_members_that_are_only_validated_are_judged_and_not_kept(sandbox, known):
+    made = sandbox.google_list()
+    sandbox.ingest(made["id"], [member(known[0])])
+    removal = {"destinations": [sandbox.destination(made["id"])], "validateOnly": True}
+    bodies = {
+        "ingest": sandbox.ingest_body(made["id"], [member(known[1])], validateOnly=True),
+        "remove": {**removal, "audienceMembers": [member(known[0])], "encoding": "HEX"},
+        "removeAll": removal,
+    }
+
+    for name, body in bodies.items():
+        assert sandbox.google("POST", f"/v1/audienceMembers:{name}", body).json() == {}
+    bad = {**bodies["ingest"], "audienceMembers": [member("x")]}
+
+    assert (
+        violations(sandbox.google("POST", "/v1/audienceMembers:ingest", bad))[0][1] == "INVALID_HEX_ENCODING"
+    )
+    assert sandbox.members("google", made["id"])["members"] == [[known[0]]]
+
+
+def test_a_whole_number_may_come_as_text_and_must_be_in_range(sandbox):
+    def answer(value: object) -> requests.Response:
+        body = {
+            "displayName": f"n{value}",
+            "id": value,
+            "ingestedUserListInfo": {"uploadKeyTypes": ["CONTACT_ID"]},
+        }
+        return sandbox.google("POST", sandbox.lists(), body)
+
+    assert answer("5").status_code == 200
+    assert answer(6).status_code == 200
+    for wrong in (2**63, str(2**63), 1.5, "five", True):
+        assert ("user_list.id", "INVALID_ARGUMENT") in violations(answer(wrong))
+
+
+def test_a_member_says_more_of_consent_than_the_request(sandbox):
+    made = sandbox.google_list()
+    denied = {"adUserData": "CONSENT_DENIED", "adPersonalization": "CONSENT_GRANTED"}
+    granted = {"adUserData": "CONSENT_GRANTED", "adPersonalization": "CONSENT_GRANTED"}
+    emails = [sha("person2@example.com"), sha("person4@example.com")]
+
+    sandbox.ingest(made["id"], [member(emails[0]), member(emails[1], consent=granted)], consent=denied)
+
+    assert sandbox.members("google", made["id"])["members"] == [[emails[1]]]
+
+
+def test_members_live_540_days_without_being_added_again_and_the_size_says_so(sandbox, known):
+    made = sandbox.google_list()
+    assert made["membershipDuration"] == "46656000s"
+    sandbox.ingest(made["id"], [member(value) for value in known])
+    sandbox.settle(300 * 86_400)
+    sandbox.ingest(made["id"], [member(value) for value in known[:1_000]])
+    sandbox.settle(241 * 86_400)
+
+    shown = sandbox.google("GET", f"/v1/{made['name']}").json()["sizeInfo"]["searchNetworkMembersCount"]
+
+    assert sandbox.members("google", made["id"])["size"] == 1_000
+    assert shown == "900"
+
+
+def test_a_list_is_renamed_and_its_old_name_is_free_again(sandbox):
+    made, other = sandbox.google_list("old"), sandbox.google_list("other")
+    path = f"/v1/{made['name']}"
+
+    taken = sandbox.google("PATCH", path, {"displayName": "other"}, params={"updateMask": "displayName"})
+    renamed = sandbox.google("PATCH", path, {"displayName": "new"}, params={"updateMask": "displayName"})
+
+    assert violations(taken) == [("user_list.display_name", "DISPLAY_NAME_ALREADY_USED")]
+    assert renamed.json()["displayName"] == "new"
+    assert sandbox.google_list("old")["id"] not in {made["id"], other["id"]}

@@ -544,3 +544,106 @@ def test_a_configured_app_secret_makes_the_proof_mandatory(tmp_path):
         assert call(base, appsecret_proof=proof("sandbox-meta-token")) == {"id": "act_1"}
         timed = {"appsecret_time": "5", "appsecret_proof": proof("sandbox-meta-token|5")}
         assert call(base, **timed) == {"id": "act_1"}
+
+
+def test_a_removal_that_would_leave_too_few_people_is_refused_where_meta_says_so(sandbox, known):
+    audience = sandbox.meta_audience()
+    sandbox.meta_users(audience, known[:200])
+    sandbox.control("limits", {"meta_people_left_after_removal": 100})
+    try:
+        refused = sandbox.meta_users(audience, known[:150], method="DELETE")
+        allowed = sandbox.meta_users(audience, known[:50], method="DELETE")
+    finally:
+        sandbox.control("limits", {"meta_people_left_after_removal": None})
+
+    assert (refused["error"]["code"], refused["error"]["error_subcode"]) == (200, 1870047)
+    assert allowed["num_received"] == 50
+    assert sandbox.members("meta", audience)["size"] == 150
+    assert sandbox.meta_users(audience, known[:150], method="DELETE")["num_received"] == 150
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "low income households"}, {"name": "Low_Income"}, {"description": "people with diabetes"}],
+)
+def test_a_name_that_hints_at_health_or_money_troubles_is_flagged_for_good(sandbox, known, change):
+    audience = sandbox.meta_audience(**change)
+
+    read = sandbox.meta(
+        "GET", audience, params={"fields": "operation_status,fields_violating_integrity_policy"}
+    ).json()
+    assert read["operation_status"]["code"] == 471
+    assert read["fields_violating_integrity_policy"] == list(change)
+    subcodes = [
+        sandbox.meta_users(audience, known[:5])["error"]["error_subcode"],
+        error(sandbox.meta("POST", audience, json={"name": "fine"}))["error_subcode"],
+        error(lookalike(sandbox, audience, {"ratio": 0.01, "country": "US"}))["error_subcode"],
+    ]
+    assert subcodes == [1713230, 1713231, 1713232]
+    assert sandbox.meta("DELETE", audience).json() == {"success": True}
+
+
+@pytest.mark.parametrize("name", ["best customers", "standard", "slow incoming orders", "disc golf"])
+def test_an_ordinary_name_is_not_flagged(sandbox, name):
+    audience = sandbox.meta_audience(name=name)
+
+    assert status(sandbox, audience) == 410
+
+
+def test_an_audience_is_renamed(sandbox, known):
+    audience = sandbox.meta_audience(name="old")
+    sandbox.meta_users(audience, known[:5])
+
+    assert sandbox.meta("POST", audience, json={"name": "new"}).json() == {"success": True}
+
+    assert sandbox.meta("GET", audience, params={"fields": "name"}).json()["name"] == "new"
+    assert sandbox.members("meta", audience)["size"] == 5
+    assert error(sandbox.meta("POST", audience, json={"subtype": "CUSTOM"}))["code"] == 100
+
+
+def test_what_is_not_used_for_two_years_expires_and_is_deleted_ninety_days_later(tmp_path):
+    day = 86_400
+
+    def call(method: str, path: str, **body: object) -> dict:
+        headers = {"Authorization": "Bearer sandbox-meta-token"}
+        return requests.request(method, f"{base}/{path}", json=body, headers=headers, timeout=10).json()
+
+    def wait(days: float) -> None:
+        requests.post(f"{base}/_sandbox/clock", json={"advance_seconds": days * day}, timeout=10)
+
+    def code() -> int:
+        return call("GET", f"v26.0/{audience}?fields=operation_status")["operation_status"]["code"]
+
+    with running(tmp_path) as base:
+        made = {"name": "a", "subtype": "CUSTOM", "customer_file_source": "USER_PROVIDED_ONLY"}
+        audience = call("POST", "v26.0/act_1/customaudiences", **made)["id"]
+        wait(729)
+        assert code() == 410
+        wait(2)
+        assert code() == 100
+        ends = call("GET", f"v26.0/{audience}?fields=delete_time")["delete_time"]
+        now = requests.get(f"{base}/_sandbox/clock", timeout=10).json()["time"]
+        assert 88 * day < ends - now < 90 * day
+        wait(90)
+
+        assert call("GET", f"v26.0/{audience}")["error"]["error_subcode"] == 33
+        assert call("GET", "v26.0/act_1/customaudiences")["data"] == []
+
+
+def test_a_lookalike_that_is_not_used_becomes_inactive_and_has_no_size(sandbox, known):
+    seed = sandbox.meta_audience()
+    sandbox.meta_users(seed, known)
+    made = lookalike(sandbox, seed, {"ratio": 0.01, "country": "US"}).json()["id"]
+    sandbox.settle(91 * 86_400)
+
+    fields = {"fields": "operation_status,approximate_count_lower_bound,approximate_count_upper_bound"}
+    read = sandbox.meta("GET", made, params=fields).json()
+
+    assert read["operation_status"]["code"] == 450
+    assert (read["approximate_count_lower_bound"], read["approximate_count_upper_bound"]) == (-1, -1)
+
+
+def test_the_exact_count_is_no_field_any_more(sandbox):
+    answer = sandbox.meta("GET", sandbox.meta_audience(), params={"fields": "approximate_count"})
+
+    assert error(answer)["code"] == 100

@@ -359,3 +359,64 @@ def test_the_inspection_lists_audiences_with_size_and_account(sandbox, known):
     mine = next(one for one in found["audiences"] if one["id"] == audience)
 
     assert (mine["name"], mine["account"], mine["size"], mine["matched"]) == ("seen", sandbox.account, 20, 18)
+
+
+def test_an_audience_is_renamed_alone_or_with_a_change(sandbox, known):
+    audience = sandbox.tiktok_audience(known[:1_200])
+    sandbox.settle()
+
+    assert update(sandbox, audience, custom_audience_name="new")["code"] == 0
+    details = sandbox.tiktok_details(audience)["audience_details"]
+    assert (details["name"], details["is_valid"], details["cover_num"]) == ("new", True, 1_080)
+    assert (
+        update(sandbox, audience, known[1_200:1_300], action="APPEND", custom_audience_name="b")["code"] == 0
+    )
+    assert sandbox.tiktok_details(audience)["audience_details"]["name"] == "b"
+    assert sandbox.members("tiktok", audience)["size"] == 1_300
+    assert update(sandbox, audience, custom_audience_name="x" * 129)["code"] == 40002
+    assert update(sandbox, audience)["code"] == 40002
+
+
+def test_an_unknown_action_and_too_many_files_are_refused(sandbox, known):
+    audience = sandbox.tiktok_audience(known[:1_200])
+    path = sandbox.tiktok_path(known[:5])
+    body = {"advertiser_id": sandbox.account, "custom_audience_id": audience}
+
+    def answer(**more) -> dict:
+        return sandbox.tiktok("POST", "/dmp/custom_audience/update/", {**body, **more})
+
+    assert answer(file_paths=[path], action="MERGE")["message"].startswith("action")
+    assert answer(file_paths=[path] * 501, action="APPEND")["message"].startswith("file_paths")
+    assert answer(file_paths=[path] * 500, action="APPEND")["message"].startswith("file_paths")
+    assert answer(file_paths=[path] * 499, action="APPEND")["code"] == 0
+
+
+def test_the_history_tells_the_newest_change_first_and_as_much_as_is_asked_for(sandbox, known):
+    audience = sandbox.tiktok_audience(known[:1_200])
+    for start in range(1_200, 1_500, 100):
+        sandbox.settle()
+        update(sandbox, audience, known[start : start + 100], action="APPEND")
+    query = {
+        "advertiser_id": sandbox.account,
+        "custom_audience_ids": json.dumps([audience]),
+        "history_size": 3,
+    }
+
+    told = sandbox.tiktok("GET", "/dmp/custom_audience/get/", params=query)["data"]["list"][0]
+
+    history = told["audience_history"]
+    assert [one["action"] for one in history] == ["APPEND"] * 3
+    assert [one["opt_time"] for one in history] == sorted((one["opt_time"] for one in history), reverse=True)
+    query["history_size"] = 4
+    told = sandbox.tiktok("GET", "/dmp/custom_audience/get/", params=query)["data"]["list"][0]
+    assert told["audience_history"][-1]["action"] == "CREATE"
+
+
+def test_an_audience_that_is_gone_is_left_out_of_what_is_read(sandbox, known):
+    audience = sandbox.tiktok_audience(known[:5])
+    body = {"advertiser_id": sandbox.account, "custom_audience_ids": [audience]}
+    sandbox.tiktok("POST", "/dmp/custom_audience/delete/", body)
+    query = {"advertiser_id": sandbox.account, "custom_audience_ids": json.dumps([audience])}
+
+    assert sandbox.tiktok("GET", "/dmp/custom_audience/get/", params=query)["data"]["list"] == []
+    assert update(sandbox, audience, known[:5])["code"] == 40007
