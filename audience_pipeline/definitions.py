@@ -10,26 +10,33 @@ from audience_pipeline.defs.cohorts import cohort_asset
 from audience_pipeline.defs.consent import consent_asset
 from audience_pipeline.defs.customers import customer_assets
 from audience_pipeline.defs.delivery import delivery_definitions
+from audience_pipeline.defs.delivery_checks import delivery_checks
+from audience_pipeline.defs.entities import entities_asset
+from audience_pipeline.defs.erasure_job import erasure_definitions
 from audience_pipeline.defs.identities import identities_asset
-from audience_pipeline.defs.jobs import JOBS, SCHEDULES
+from audience_pipeline.defs.jobs import JOBS, SCHEDULES, verify_schedule
 from audience_pipeline.defs.ltv import ltv_assets
 from audience_pipeline.defs.model_sensors import build_model_sensors
 from audience_pipeline.defs.profile import profile_asset
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.segments import segment_assets
 from audience_pipeline.defs.sensors import build_sensors
+from audience_pipeline.defs.side_by_side import SideBySide
 from audience_pipeline.defs.sources import Files, source_assets
 from audience_pipeline.defs.storage import ParquetIOManager
 from audience_pipeline.defs.warehouse import dbt_definitions
 from audience_pipeline.settings import Settings
 
 
-def build_definitions(settings: Settings, files: Files | None = None) -> dg.Definitions:
+def build_definitions(
+    settings: Settings, files: Files | None = None, together: SideBySide | None = None
+) -> dg.Definitions:
     """The whole graph of a workspace.
 
     Args:
         settings: the workspace.
         files: what the source assets land besides the inbox, per dataset.
+        together: does the deliveries of a run side by side in this process.
     """
     calendar = AsOfCalendar.of(settings)
     return dg.Definitions.merge(
@@ -45,9 +52,11 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
                 profile_asset(settings, calendar),
                 *audience_assets(settings, calendar),
                 cohort_asset(settings, calendar),
+                entities_asset(settings),
             ],
+            asset_checks=delivery_checks(settings),
             jobs=JOBS,
-            schedules=SCHEDULES,
+            schedules=[*SCHEDULES, verify_schedule(settings.config.shop.time_zone)],
             sensors=[*build_sensors(settings, calendar), *build_model_sensors(settings, calendar)],
             resources={
                 "io_manager": ParquetIOManager(lake=str(settings.lake)),
@@ -57,7 +66,8 @@ def build_definitions(settings: Settings, files: Files | None = None) -> dg.Defi
         ),
         audience_history_definitions(settings, calendar),
         dbt_definitions(settings),
-        delivery_definitions(settings),
+        delivery_definitions(settings, together),
+        erasure_definitions(settings),
     )
 
 

@@ -39,7 +39,7 @@ def opted_out(
         capabilities: the platform.
         addresses: what those who opted out were ever known by: ``customer_id``, ``meta_email``,
             ``meta_phone`` and others of the columns that a platform knows people by; without it, only what
-            they are known by now.
+            they are known by now. An empty ``customer_id`` stands for somebody who was erased.
 
     Returns:
         Customer ids, each once, sorted.
@@ -53,7 +53,8 @@ def opted_out(
             theirs = known.join(denied, on="customer_id", how="semi")
             refused.append(known.join(theirs, on=list(group), how="semi").select("customer_id"))
     if addresses is not None:
-        told = addresses.join(denied, on="customer_id", how="semi")
+        erased = pl.DataFrame({"customer_id": [""]})
+        told = addresses.join(pl.concat([denied, erased]), on="customer_id", how="semi")
         # An event of a reader tells only Meta's hash; whoever has that has the same address everywhere.
         single = {group[0] for group in capabilities.reachable_by if len(group) == 1} | set(_EVERYWHERE)
         refused += [
@@ -105,6 +106,24 @@ def standing(
     return allowed.join(known, on="customer_id", how="full", coalesce=True, validate="1:1").select(
         "customer_id", reason=reason
     )
+
+
+def sendable(standing: pl.DataFrame) -> pl.DataFrame:
+    """Whom a platform may get in every audience that selects them and does not hold them out.
+
+    Returns:
+        ``customer_id``.
+    """
+    return standing.filter(pl.col("reason").is_null()).select("customer_id")
+
+
+def without_consent(standing: pl.DataFrame) -> pl.DataFrame:
+    """Who may not be on the platform at all, and is removed where they are.
+
+    Returns:
+        ``customer_id``. Somebody who only cannot be reached is none of them.
+    """
+    return standing.filter(pl.col("reason").is_in(["opted_out", "no_consent"])).select("customer_id")
 
 
 def decided(members: pl.DataFrame, standing: pl.DataFrame) -> pl.DataFrame:

@@ -120,34 +120,53 @@ def stored_sizes(path: Path) -> pl.DataFrame:
     return _columns(path, ["audience", "size", "held_out"]).sort("audience")
 
 
-def read_members(path: Path, audience: str, profile_numbers: pl.DataFrame, *, numbering: str) -> pl.DataFrame:
-    """The members of an audience on a date.
+class StoredMembers:
+    """The memberships of a date, opened once for all of its audiences."""
 
-    Args:
-        path: the memberships of the date.
-        audience: the name of the audience.
-        profile_numbers: ``customer_id, customer_no`` of the profile of the same date.
-        numbering: the numbering of the workspace.
+    def __init__(self, path: Path, customer_nos: npt.NDArray[np.uint32], *, numbering: str) -> None:
+        """Open the memberships of a date.
 
-    Returns:
-        ``customer_id, holdout`` in the order of the profile.
+        Args:
+            path: the file.
+            customer_nos: the number of each person of the profile of the same date.
+            numbering: the numbering of the workspace.
 
-    Raises:
-        MembershipError: the audience was not evaluated, the numbers are not those of this workspace any
-            more, or a member is not in the profile.
-    """
-    table = _columns(path, ["audience", "members", "holdout", "numbering"], audience)
-    if table.is_empty():
-        raise MembershipError(f"the audience {audience} was not evaluated on {path.stem}")
-    _same_numbering({numbering}, path, table)
-    [members], [holdout] = table["members"], table["holdout"]
-    numbers = profile_numbers["customer_no"].to_numpy()
-    chosen, held = _contained(numbers, members), _contained(numbers, holdout)
-    if np.count_nonzero(chosen) != len(BitMap.deserialize(members)):
-        raise MembershipError(
-            f"the memberships of {path.stem} belong to an earlier profile of the date: refresh {path.stem}"
-        )
-    return profile_numbers.select("customer_id", pl.Series("holdout", held)).filter(pl.Series(chosen))
+        Raises:
+            MembershipError: the numbers are not those of this workspace any more, or the file has an
+                earlier form.
+        """
+        table = _columns(path, ["audience", "members", "holdout", "numbering"])
+        _same_numbering({numbering}, path, table)
+        self._path = path
+        self._places = {audience: place for place, audience in enumerate(table["audience"])}
+        self._members, self._holdout = _views(table["members"]), _views(table["holdout"])
+        self._known = BitMap(array.array("I", np.sort(customer_nos).tobytes()))
+        self._row_of = np.zeros(int(customer_nos.max(initial=0)) + 1, dtype=np.uint32)
+        self._row_of[customer_nos] = np.arange(len(customer_nos), dtype=np.uint32)
+
+    def rows(self, audience: str) -> tuple[npt.NDArray[np.uint32], Mask]:
+        """The members of an audience.
+
+        Returns:
+            Their rows in the profile, ascending, and for each of them whether it is held out.
+
+        Raises:
+            MembershipError: the audience was not evaluated, or a member is not in the profile.
+        """
+        place = self._places.get(audience)
+        if place is None:
+            raise MembershipError(f"the audience {audience} was not evaluated on {self._path.stem}")
+        members = BitMap.deserialize(self._members[place])
+        if not members <= self._known:
+            raise MembershipError(
+                f"the memberships of {self._path.stem} belong to an earlier profile of the date: refresh "
+                f"{self._path.stem}"
+            )
+        rows = self._row_of[_numbers(members)]
+        held = np.zeros(len(self._row_of), dtype=np.bool_)
+        held[self._row_of[_numbers(BitMap.deserialize(self._holdout[place]))]] = True
+        rows.sort()
+        return rows, held[rows]
 
 
 def differences(yesterday: Path, today: Path) -> pl.DataFrame:
@@ -226,9 +245,5 @@ def _same_numbering(known: set[str], path: Path, table: pl.DataFrame) -> None:
         )
 
 
-def _contained(numbers: npt.NDArray[np.uint32], content: bytes) -> Mask:
-    members = np.asarray(BitMap.deserialize(content).to_array(), dtype=np.uint32)
-    greatest = max(int(numbers.max(initial=0)), int(members.max(initial=0)))
-    seats = np.zeros(greatest + 1, dtype=np.bool_)
-    seats[members] = True
-    return np.asarray(seats[numbers])
+def _numbers(bitmap: BitMap) -> npt.NDArray[np.uint32]:
+    return np.asarray(bitmap.to_array(), dtype=np.uint32)

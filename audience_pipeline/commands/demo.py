@@ -36,6 +36,7 @@ from audience_pipeline.commands.reading import Said, reads_files
 from audience_pipeline.commands.report import gather
 from audience_pipeline.commands.runner import JobFailedError, run_job
 from audience_pipeline.commands.sandboxes import sandbox_beside
+from audience_pipeline.commands.sync import deliver
 from audience_pipeline.commands.tables import show
 from audience_pipeline.settings import Settings, SettingsError
 
@@ -134,13 +135,10 @@ def _run(
         changed = True
     with clock.stage("delivery to three sandbox platforms") as step, sandbox_beside(settings):
         # The base URLs of the sandbox are known only now.
-        ran = run_job(demo_settings(home), "delivery", step)
-    moved = sum(
-        int(ran.metadata.get(f"{platform}/audience_sync", {}).get(count) or 0)
-        for platform in ("meta", "google", "tiktok")
-        for count in ("sent", "removed")
-    )
-    return changed or moved > 0
+        done = deliver(demo_settings(home), step)
+    if unfinished := done.unfinished:
+        raise JobFailedError(" | ".join(unfinished))
+    return changed or any(report.sent or report.removed for report in done.reports)
 
 
 def _land(home: Path, files: dict[str, list[Path]], clock: Clock, said: dict[str, Any] | None = None) -> bool:

@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from audience_pipeline.commands.console import Step
 if TYPE_CHECKING:
     import dagster as dg
 
+    from audience_pipeline.defs.side_by_side import SideBySide
     from audience_pipeline.settings import Settings
 
 INSTANCE_CONFIG = """\
@@ -24,7 +26,10 @@ INSTANCE_CONFIG = """\
 telemetry: {enabled: false}
 concurrency:
   pools: {default_limit: 1, granularity: op}
-  runs: {max_concurrent_runs: 2}
+  # Two refreshes, trainings or backfills at once; what people ask for never waits for one of them.
+  runs:
+    max_concurrent_runs: 5
+    tag_concurrency_limits: [{key: audience_pipeline/weight, value: heavy, limit: 2}]
 run_monitoring:
   {enabled: true, start_timeout_seconds: 180, max_runtime_seconds: 7200, free_slots_after_run_end_seconds: 60}
 retention:
@@ -32,7 +37,8 @@ retention:
   sensor: {purge_after_days: {skipped: 7, failure: 30, success: 30}}
 python_logs: {managed_python_loggers: [audience_pipeline], python_log_level: INFO}
 """
-
+EARLIER_CONFIGS = frozenset({"73c57bb2d4c6c829e109c5f9ad2ad4e1ee7e8f37ec60755f06ca6b236597f0ef"})
+"""SHA-256 of what earlier versions wrote: such a file is replaced, one that somebody has changed is not."""
 
 _EXCEPTION = re.compile(r"^[\w.]+(Error|Failure|Exception): ")
 """The name of an exception's class, which says nothing to whoever reads its message."""
@@ -57,7 +63,7 @@ def prepare_instance(settings: Settings) -> None:
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     settings.dagster_home.mkdir(exist_ok=True)
     config = settings.dagster_home / "dagster.yaml"
-    if not config.is_file():
+    if not config.is_file() or sha256(config.read_bytes()).hexdigest() in EARLIER_CONFIGS:
         config.write_text(INSTANCE_CONFIG, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
     os.environ["AUDIENCE_HOME"] = str(settings.home)
@@ -102,6 +108,7 @@ def run_job(
     tags: Mapping[str, str] | None = None,
     selection: Sequence[str] | None = None,
     files: Mapping[str, Sequence[Path]] | None = None,
+    together: SideBySide | None = None,
 ) -> Ran:
     """Run a job of the graph in this process and record it in the workspace's Dagster instance.
 
@@ -114,6 +121,7 @@ def run_job(
         tags: tags of the run.
         selection: only these assets of the job.
         files: what to land besides the inbox, per dataset; their names are recorded nowhere.
+        together: does the deliveries of the run side by side.
 
     Raises:
         JobFailedError: a step failed or a blocking check did not hold.
@@ -130,7 +138,7 @@ def run_job(
 
     prepare_instance(settings)
     definitions = dg.Definitions.merge(
-        build_definitions(settings.model_copy(update={"in_process": True}), files),
+        build_definitions(settings.model_copy(update={"in_process": True}), files, together),
         dg.Definitions(loggers={"console": quiet}),
     )
     # dbt talks on standard output, which belongs to the command's own result.

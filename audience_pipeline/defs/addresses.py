@@ -1,4 +1,4 @@
-"""Every address that customers ever had, from what has landed. Loads no Dagster."""
+"""Every address that customers ever had, from what has landed. Loads no Dagster until somebody is erased."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import polars as pl
 from audience_pipeline.customers import identity
 from audience_pipeline.settings import Settings
 from audience_pipeline.sources.contract import LANDED, Kind
+from audience_pipeline.sources.tombstones import tombstones_path
 
 
 def addresses(settings: Settings, as_of: date) -> pl.LazyFrame:
@@ -19,7 +20,7 @@ def addresses(settings: Settings, as_of: date) -> pl.LazyFrame:
 def addresses_of_opted_out(
     settings: Settings, as_of: date, consent: pl.DataFrame, identities: pl.DataFrame | None
 ) -> pl.DataFrame:
-    """The addresses, of any time, of everybody who has opted out anywhere.
+    """The addresses, of any time, of everybody who has opted out anywhere, and those that erased people had.
 
     Args:
         settings: the workspace.
@@ -28,14 +29,14 @@ def addresses_of_opted_out(
         identities: ``source_id`` and ``customer_id``.
 
     Returns:
-        ``customer_id`` and ``identity.ADDRESSES``, each row once.
+        ``customer_id`` (empty where somebody was erased) and ``identity.ADDRESSES``, each row once.
     """
     gone = consent.filter(pl.any_horizontal("^opted_out.*$")).select("customer_id")
     names = gone.with_columns(_name="customer_id")
     if identities is not None:
         theirs = identities.join(gone, on="customer_id", how="semi")
         names = pl.concat([names, theirs.select("customer_id", _name="source_id")]).unique()
-    return (
+    found = (
         addresses(settings, as_of)
         .rename({"customer_id": "_name"})
         .join(names.lazy(), on="_name", how="inner")
@@ -43,6 +44,11 @@ def addresses_of_opted_out(
         .unique()
         .collect(engine="streaming")
     )
+    if not tombstones_path(settings.lake).is_file():
+        return found
+    from audience_pipeline.defs.erased_addresses import never_sent
+
+    return pl.concat([found, never_sent(settings, as_of).select(found.columns)]).unique()
 
 
 def _landed(settings: Settings, kind: Kind) -> pl.LazyFrame:

@@ -1,7 +1,9 @@
 """What assets reach the outside world through: the ledger and the platforms."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
@@ -49,17 +51,20 @@ def is_loopback(url: str) -> bool:
 
 
 class NotConfiguredError(Exception):
-    """A platform has no account or token; the message names the variables to set."""
+    """A platform has no account or token; the message names what to set, and where."""
 
 
 class PlatformResource(dg.ConfigurableResource[None]):
-    """One ad account. The token is read from the environment when a run needs it and is held nowhere."""
+    """The ad accounts of one platform. Credentials are read when a run needs them and are held nowhere."""
 
     platform: str
     base_url: str
-    account: str
+    ads_base_url: str = ""
+    accounts: list[str]
     login_account: str = ""
     sandbox_only: bool = False
+    secrets: str = ""
+    """Path of the file of credentials; what it holds is never configuration."""
 
     @classmethod
     def of(cls, platform: Platform, settings: Settings) -> "PlatformResource":
@@ -69,54 +74,90 @@ class PlatformResource(dg.ConfigurableResource[None]):
             sandbox_only=settings.config.platforms.sandbox_only,
             platform=platform.value,
             base_url=account.base_url,
-            account=account.account,
+            ads_base_url=account.ads_base_url,
+            accounts=list(account.ids),
             login_account=account.login_account,
+            secrets=str(settings.secrets),
         )
 
-    def client(self) -> AudienceClient:
-        """A client with its credentials.
+    def missing(self) -> str | None:
+        """What is to be set before anything can be sent; None where nothing is missing.
 
         Raises:
-            NotConfiguredError: no account or no token.
+            NotConfiguredError: the file of credentials cannot be used.
         """
-        platform = Platform(self.platform)
         if self.sandbox_only and not is_loopback(self.base_url):
-            raise NotConfiguredError(
+            return (
                 f"{self.platform}: this workspace is a demo and may only send to the sandbox; "
                 "audience-pipeline ui and audience-pipeline audiences sync start it"
             )
-        variable = TOKENS[platform]
-        token = dg.EnvVar(variable).get_value() or ""
-        refresh = dg.EnvVar("GOOGLE_REFRESH_TOKEN").get_value() if platform is Platform.GOOGLE else None
-        if not self.account or not (token or refresh):
-            raise NotConfiguredError(
-                f"{self.platform} is not configured: set platforms.{self.platform}.account in audience.yaml "
-                f"and {variable} in the environment"
-            )
+        platform = Platform(self.platform)
+        known, variable = self._credentials(), TOKENS[platform]
+        token = known.get(variable) or (platform is Platform.GOOGLE and known.get("GOOGLE_REFRESH_TOKEN"))
+        if self.accounts and token:
+            return None
+        return (
+            f"{self.platform} is not configured: set platforms.{self.platform}.account in audience.yaml, and "
+            f"{variable} in the environment or in {Path(self.secrets).name} "
+            "(a file that nobody else may read)"
+        )
+
+    def clients(self) -> list[AudienceClient]:
+        """A client with its credentials for each ad account, in the order of the settings.
+
+        Raises:
+            NotConfiguredError: no account, no token, or a file of credentials that cannot be used.
+        """
+        if sentence := self.missing():
+            raise NotConfiguredError(sentence)
+        known = self._credentials()
+        return [self._client(account, known) for account in self.accounts]
+
+    def _client(self, account: str, known: Mapping[str, str]) -> AudienceClient:
+        platform = Platform(self.platform)
         if platform is Platform.META:
             from audience_pipeline.platforms.meta import MetaClient
 
             return MetaClient(
                 base_url=self.base_url,
-                access_token=token,
-                account=self.account,
-                app_secret=dg.EnvVar("META_APP_SECRET").get_value(),
+                access_token=known["META_ACCESS_TOKEN"],
+                account=account,
+                app_secret=known.get("META_APP_SECRET"),
             )
         if platform is Platform.GOOGLE:
             from audience_pipeline.platforms.google import GoogleClient
 
             return GoogleClient(
                 base_url=self.base_url,
-                access_token=token or None,
-                account=self.account,
+                access_token=known.get("GOOGLE_ACCESS_TOKEN"),
+                account=account,
                 login_account=self.login_account or None,
-                client_id=dg.EnvVar("GOOGLE_CLIENT_ID").get_value(),
-                client_secret=dg.EnvVar("GOOGLE_CLIENT_SECRET").get_value(),
-                refresh_token=refresh,
+                client_id=known.get("GOOGLE_CLIENT_ID"),
+                client_secret=known.get("GOOGLE_CLIENT_SECRET"),
+                refresh_token=known.get("GOOGLE_REFRESH_TOKEN"),
             )
         from audience_pipeline.platforms.tiktok import TikTokClient
 
-        return TikTokClient(base_url=self.base_url, access_token=token, account=self.account)
+        return TikTokClient(
+            base_url=self.base_url, access_token=known["TIKTOK_ACCESS_TOKEN"], account=account
+        )
+
+    def _credentials(self) -> Mapping[str, str]:
+        """Every credential that is set, by the name of its variable; the environment wins over the file."""
+        from audience_pipeline.platforms.secrets import SecretsError, read_secrets
+
+        try:
+            return read_secrets(Path(self.secrets), os.environ)
+        except SecretsError as error:
+            raise NotConfiguredError(str(error)) from None
 
     def __repr__(self) -> str:
         return f"PlatformResource({self.platform})"
+
+
+def can_be_told(platform: Platform, settings: Settings) -> bool:
+    """Whether a platform has an account and credentials that can be read."""
+    try:
+        return PlatformResource.of(platform, settings).missing() is None
+    except NotConfiguredError:
+        return False

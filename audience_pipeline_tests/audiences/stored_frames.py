@@ -10,7 +10,7 @@ import polars as pl
 
 from audience_pipeline.audiences.definition import Definitions, read_definitions
 from audience_pipeline.audiences.membership import Selection
-from audience_pipeline.audiences.stored import People, stored
+from audience_pipeline.audiences.stored import People, StoredMembers, stored
 
 PLATFORMS = "[meta, google, tiktok]"
 
@@ -60,3 +60,9 @@ def store(
     path.parent.mkdir(parents=True, exist_ok=True)
     table.write_parquet(path)
     return path
+
+
+def read_members(path: Path, audience: str, profile: pl.DataFrame, *, numbering: str) -> pl.DataFrame:
+    """The members of a stored audience: ``customer_id, holdout``, in the order of the profile."""
+    rows, held = StoredMembers(path, profile["customer_no"].to_numpy(), numbering=numbering).rows(audience)
+    return profile.select("customer_id")[rows].with_columns(holdout=pl.Series(held))

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audience_pipeline.audiences.eligibility import REASONS, eligibility, opted_out
+from audience_pipeline.audiences.eligibility import (
+    REASONS,
+    eligibility,
+    opted_out,
+    sendable,
+    standing,
+    without_consent,
+)
 from audience_pipeline.platforms.contract import CAPABILITIES, GOOGLE, META, TIKTOK, Capabilities, Platform
 
 COLUMNS = sorted({column for one in CAPABILITIES.values() for column in one.identifiers})
@@ -131,6 +138,16 @@ def test_nobody_held_out_opted_out_or_without_consent_is_ever_eligible(
         CAPABILITIES[platform],
     )
 
+    stands = standing(
+        people(**{customer: values[4] for customer, values in rows.items()}),
+        said(**flags),
+        CAPABILITIES[platform],
+    )
+    free = {customer for customer, values in rows.items() if not values[0]}
+    assert set(decided.filter("eligible")["customer_id"]) == set(sendable(stands)["customer_id"]) & free
+    refused = {"opted_out", "no_consent"}
+    gone = set(decided.filter(pl.col("reason").is_in(refused))["customer_id"])
+    assert gone == set(without_consent(stands)["customer_id"]) & free
     for customer, eligible, reason in decided.iter_rows():
         held_out, out, out_here, granted, known = rows[customer]
         reachable = any(set(group) <= known for group in CAPABILITIES[platform].reachable_by)

@@ -11,10 +11,9 @@ from audience_pipeline.audiences.match_rate import Delivered
 from audience_pipeline.audiences.page import REASONS as SHOWN
 from audience_pipeline.audiences.page_counts import largest_overlaps, on_platforms
 from audience_pipeline.audiences.reach import audience_standing
-from audience_pipeline.audiences.stored import read_members
 from audience_pipeline.customers.identity import IDENTIFIERS_SCHEMA
 from audience_pipeline.platforms.contract import CAPABILITIES, Platform
-from audience_pipeline_tests.audiences.stored_frames import definitions, store
+from audience_pipeline_tests.audiences.stored_frames import definitions, read_members, store
 
 PEOPLE = 400
 

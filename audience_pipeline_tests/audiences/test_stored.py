@@ -24,11 +24,11 @@ from audience_pipeline.audiences.stored import (
     differences,
     distinct_members,
     overlaps,
-    read_members,
     stored,
     stored_sizes,
 )
 from audience_pipeline.platforms.contract import Platform
+from audience_pipeline_tests.audiences.stored_frames import read_members
 
 NUMBERING = "first"
 

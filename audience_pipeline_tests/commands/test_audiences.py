@@ -4,9 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from audience_pipeline.commands import audiences
-from audience_pipeline.commands.runner import Ran
-from audience_pipeline.defs.sending import DEFINED_LATER
 from audience_pipeline.settings import PROJECT_ROOT
 from audience_pipeline_tests.commands.conftest import Run
 
@@ -117,21 +114,6 @@ def test_broken_definitions_stop_the_list_but_no_delivery(
     assert "broken.yaml:3" in said.err
     assert "keep whom they have, without those who opted out" in said.err
     assert "meta is not configured" in said.out
-
-
-def test_a_sync_names_the_audiences_that_were_not_evaluated(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    missing = {"meta/audience_sync": {"reports": [], "not_evaluated": {"b": "its segment is gone"}}}
-    later = {"tiktok/audience_sync": {"reports": [], "not_evaluated": {"a": DEFINED_LATER}}}
-    monkeypatch.setattr(audiences, "run_job", lambda *told, **more: Ran("run", missing | later, []))
-
-    said = run("audiences", "sync", "--dir", "w", "--json").json
-    plain = run("audiences", "sync", "--dir", "w")
-
-    assert said["not_evaluated"] == {"a": DEFINED_LATER, "b": "its segment is gone"}
-    assert "b: its segment is gone" in plain.out
-    assert "a: defined after the newest refresh; run audience-pipeline refresh first" in plain.out
 
 
 def test_an_audience_that_is_not_defined_is_not_delivered(run: Run) -> None:

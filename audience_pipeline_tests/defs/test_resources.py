@@ -6,7 +6,13 @@ import dagster as dg
 import pytest
 import responses
 
-from audience_pipeline.defs.resources import TOKENS, LedgerResource, NotConfiguredError, PlatformResource
+from audience_pipeline.defs.resources import (
+    TOKENS,
+    LedgerResource,
+    NotConfiguredError,
+    PlatformResource,
+    can_be_told,
+)
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Account, Config, Platforms, Settings
@@ -21,16 +27,18 @@ def with_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(variable, SECRET)
 
 
-def resource(platform: Platform, account: str = "1234567890") -> PlatformResource:
-    accounts = {one.value: Account(account=account, base_url="http://127.0.0.1:9") for one in Platform}
-    config = Config(platforms=Platforms(**accounts))
-    return PlatformResource.of(platform, Settings.at(Path("nowhere"), config, {}))
+def resource(
+    platform: Platform, *accounts: str, home: Path = Path("nowhere"), given: bool = True
+) -> PlatformResource:
+    ids = accounts or (("1234567890",) if given else ())
+    section = {one.value: Account(accounts=ids, base_url="http://127.0.0.1:9") for one in Platform}
+    return PlatformResource.of(platform, Settings.at(home, Config(platforms=Platforms(**section)), {}))
 
 
 @pytest.mark.parametrize("platform", Platform)
 def test_a_resource_and_its_client_show_no_token(platform: Platform, with_tokens: None) -> None:
     made = resource(platform)
-    client = made.client()
+    [client] = made.clients()
 
     assert client.capabilities.platform is platform
     for text in (repr(made), str(made), str(made.model_dump()), repr(client), str(client), str(vars(made))):
@@ -40,17 +48,17 @@ def test_a_resource_and_its_client_show_no_token(platform: Platform, with_tokens
 @pytest.mark.parametrize("platform", Platform)
 def test_what_is_missing_is_named_with_what_to_set(platform: Platform) -> None:
     with pytest.raises(NotConfiguredError) as caught:
-        resource(platform).client()
+        resource(platform).clients()
 
     assert f"{platform.value} is not configured" in str(caught.value)
-    assert TOKENS[platform] in str(caught.value)
+    assert f"{TOKENS[platform]} in the environment or in secrets.yaml" in str(caught.value)
     assert f"platforms.{platform.value}.account" in str(caught.value)
 
 
 @pytest.mark.parametrize("platform", Platform)
 def test_a_token_without_an_account_is_not_enough(platform: Platform, with_tokens: None) -> None:
     with pytest.raises(NotConfiguredError) as caught:
-        resource(platform, account="").client()
+        resource(platform, given=False).clients()
 
     assert SECRET not in str(caught.value)
 
@@ -59,7 +67,75 @@ def test_google_needs_no_access_token_where_it_has_a_refresh_token(monkeypatch: 
     for variable in ("GOOGLE_REFRESH_TOKEN", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"):
         monkeypatch.setenv(variable, SECRET)
 
-    assert resource(Platform.GOOGLE).client().capabilities.platform is Platform.GOOGLE
+    [client] = resource(Platform.GOOGLE).clients()
+
+    assert client.capabilities.platform is Platform.GOOGLE
+
+
+@pytest.mark.parametrize("platform", Platform)
+def test_each_ad_account_has_a_client_in_the_order_of_the_settings(
+    platform: Platform, with_tokens: None
+) -> None:
+    clients = resource(platform, "222", "111", "333").clients()
+
+    assert [client.account for client in clients] == ["222", "111", "333"]
+
+
+@pytest.mark.parametrize("platform", Platform)
+def test_credentials_in_a_file_of_the_workspace_are_enough_and_are_shown_nowhere(
+    platform: Platform, tmp_path: Path
+) -> None:
+    file = tmp_path / "secrets.yaml"
+    file.write_text("".join(f"{name}: {SECRET}\n" for name in TOKENS.values()))
+    file.chmod(0o600)
+    made = resource(platform, home=tmp_path)
+
+    [client] = made.clients()
+
+    assert made.missing() is None
+    for text in (repr(made), str(made.model_dump()), repr(client), str(vars(made))):
+        assert SECRET not in text
+
+
+def test_the_environment_wins_over_the_file_of_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secrets.yaml").write_text("META_ACCESS_TOKEN: old\n")
+    (tmp_path / "secrets.yaml").chmod(0o600)
+    monkeypatch.setenv("META_ACCESS_TOKEN", SECRET)
+    seen: list[str] = []
+
+    with responses.RequestsMock() as wire:
+        wire.add_callback(
+            responses.GET,
+            re.compile(r"http://127\.0\.0\.1:9/.*"),
+            lambda request: seen.append(f"{request.url} {request.headers}") or (200, {}, '{"data": []}'),
+        )
+        resource(Platform.META, home=tmp_path).clients()[0].audiences()
+
+    assert SECRET in seen[0]
+    assert "old" not in seen[0]
+
+
+def test_a_file_of_credentials_that_others_can_read_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    file = tmp_path / "secrets.yaml"
+    file.write_text(f"META_ACCESS_TOKEN: {SECRET}\n")
+    file.chmod(0o644)
+
+    with pytest.raises(NotConfiguredError, match="chmod 600") as caught:
+        resource(Platform.META, home=tmp_path).clients()
+
+    assert SECRET not in str(caught.value)
+    assert not can_be_told(Platform.META, Settings.at(tmp_path, Config(), {}))
+
+
+def test_a_demo_talks_to_no_real_platform(with_tokens: None) -> None:
+    real = Account(account="1", base_url="https://graph.facebook.com")
+    config = Config(platforms=Platforms(meta=real, sandbox_only=True))
+    made = PlatformResource.of(Platform.META, Settings.at(Path("nowhere"), config, {}))
+
+    with pytest.raises(NotConfiguredError, match="may only send to the sandbox"):
+        made.clients()
 
 
 @responses.activate
@@ -73,7 +149,7 @@ def test_a_failing_run_does_not_show_a_token(
     @dg.asset(required_resource_keys={"meta"})
     def talks(context: dg.AssetExecutionContext) -> None:
         context.log.info("using %s", context.resources.meta)
-        context.resources.meta.client().find("nobody")
+        context.resources.meta.clients()[0].find("nobody")
 
     instance = dg.DagsterInstance.ephemeral()
     with caplog.at_level(logging.DEBUG):
