@@ -19,6 +19,7 @@ from audience_pipeline.commands.console import (
     table,
     workspace,
 )
+from audience_pipeline.commands.receipts import complete, receipts
 from audience_pipeline.commands.tables import number
 from audience_pipeline.platforms.contract import Platform
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from audience_pipeline.defs.privacy import Requested
     from audience_pipeline.sources.requests import People, Status
 
-app = typer.Typer(no_args_is_help=True, help="Privacy: opt-outs, erasures, and the log of consent.")
+app = typer.Typer(no_args_is_help=True, help="Privacy: opt-outs, erasures, receipts and the log of consent.")
+app.command()(receipts)
+app.command()(complete)
 
 IdOption = Annotated[
     str | None,
@@ -48,9 +51,16 @@ FOLLOW = (
     "The platforms follow within a minute or two where the daemon runs (audience-pipeline ui), and at once "
     "with: audience-pipeline audiences sync"
 )
-NOT_DELETED = (
-    "What we hold of these people is not deleted by this command yet: purchases, visits and hashed contacts "
-    "stay in the lake."
+DELETED_LATER = (
+    "What we hold of them is deleted as soon as every platform has confirmed that they are gone: by the "
+    "daemon, or at once with: audience-pipeline privacy complete"
+)
+NOT_LIFTED = (
+    "An erasure is not lifted: rows of these people are left out of every file that lands later, also where "
+    "they buy again."
+)
+ALREADY = (
+    "{rows} of the names and addresses are those of people who were erased before: nothing is held of them."
 )
 SHOWN_LINES = 10
 
@@ -81,7 +91,7 @@ def erase(
     directory: DirOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make people unsendable on every platform and for every purpose, for good. Who is unknown is kept, too.
+    """Take people off every platform for good, then delete them here. Who is unknown is kept out, too.
 
     Example: audience-pipeline privacy erase --customer-id C1042
     """
@@ -105,16 +115,23 @@ def verify(
     """
     from audience_pipeline.defs.consent_kept import changed
     from audience_pipeline.defs.consent_log import log_folder, unlogged
+    from audience_pipeline.defs.erasure import under_way
     from audience_pipeline.ledger import consent_log
     from audience_pipeline.ledger.consent_verify import verify as verified
     from audience_pipeline.ledger.database import Ledger
+    from audience_pipeline.sources.tombstones import KEY_NAME, KeyMissingError, read_key
 
     settings = workspace(directory)
     if not settings.home.is_dir():
         fail(f"{settings.home}: there is no workspace", 2)
     with progress("privacy verify"), Ledger.open(settings.ledger_url) as ledger:
-        seen = verified(consent_log.heads(ledger), log_folder(settings), noted=head)
-        seen = replace(seen, problems=(*seen.problems, *changed(settings, ledger)))
+        try:
+            marker = read_key(settings.home / KEY_NAME)
+        except KeyMissingError:
+            marker = None
+        seen = verified(consent_log.heads(ledger), log_folder(settings), noted=head, marker=marker)
+        others = changed(settings, ledger, erasing=under_way(settings))
+        seen = replace(seen, problems=(*seen.problems, *others))
         waiting = len(unlogged(ledger))
     if as_json:
         print_json({"intact": seen.intact, **asdict(seen), "landings_not_logged_yet": waiting})
@@ -136,6 +153,12 @@ def verify(
             ]
             headings = {"segment": "right", "from entry": "right", "what": "left"}
             out.print(table("Where it was broken", headings, rows))
+        if seen.erased:
+            out.print(
+                f"{number(seen.erased)} entries tell nobody any more whom they are about: keyed marks stand "
+                "where ids and addresses of erased people were.",
+                highlight=False,
+            )
         if seen.head:
             out.print(f"Head, to be noted elsewhere: {seen.head}", highlight=False, soft_wrap=True)
         if waiting or seen.unfinished:
@@ -158,7 +181,7 @@ def _request(
     as_json: bool,
 ) -> None:
     from audience_pipeline.commands.runner import prepare_instance
-    from audience_pipeline.defs.privacy import NobodyNamedError, request
+    from audience_pipeline.defs.privacy import NobodyNamedError, StrayFileError, request
     from audience_pipeline.ledger.database import Ledger
     from audience_pipeline.sources.errors import SourceError
 
@@ -179,7 +202,7 @@ def _request(
         with progress("privacy"), Ledger.open(settings.ledger_url) as ledger:
             people = _people(customer_id, file, settings.config.shop.default_region, column)
             done = request(settings, ledger, people, status, platform.value if platform else None)
-    except (NobodyNamedError, SourceError) as error:
+    except (NobodyNamedError, StrayFileError, SourceError) as error:
         fail(str(error))
     _receipt(done, as_json=as_json)
     if done.unread:
@@ -208,7 +231,9 @@ def _receipt(done: Requested, *, as_json: bool) -> None:
         f"From now on none of them is sent to {done.platform or 'any platform'}"
         + (", for any purpose, whatever is stated later." if erased else ", until they agree again."),
         FOLLOW,
-        *([NOT_DELETED] if erased else []),
+        *([DELETED_LATER, NOT_LIFTED] if erased else []),
+        *([ALREADY.format(rows=number(done.erased))] if done.erased else []),
+        f"What has become of it shows: audience-pipeline privacy receipts --request {done.request_id}",
     ]
     if as_json:
         print_json(
@@ -222,7 +247,7 @@ def _receipt(done: Requested, *, as_json: bool) -> None:
                 "unknown_but_kept": done.unknown,
                 "lines_not_read": list(done.unread),
                 "log": {"sequence": done.log.sequence, "entries": done.log.entries, "head": done.log.head},
-                "deleted": 0,
+                "erased_before": done.erased,
                 "next": sentences,
             }
         )

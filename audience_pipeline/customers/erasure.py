@@ -29,7 +29,7 @@ class Concerned:
     ids: pl.Series = field(repr=False)
     """Source ids, each once, sorted."""
     customers: int
-    """How many customers they are."""
+    """How many customers of the identities they are; none where nothing is known of them."""
     addresses: pl.DataFrame = field(repr=False)
     """``named, hash, shared``: each of their addresses once; ``shared`` where somebody else has it, too."""
 
@@ -57,8 +57,8 @@ def reached(events: pl.LazyFrame, had: pl.LazyFrame) -> pl.Series:
     return asked.select("source_id").unique().collect(engine="streaming")["source_id"].drop_nulls().sort()
 
 
-def held(*tables: pl.LazyFrame) -> pl.DataFrame:
-    """Who ever had which address, ``HELD``, each pair once.
+def held(*tables: pl.LazyFrame) -> pl.LazyFrame:
+    """Who ever had which address, ``HELD``; pairs may repeat.
 
     Args:
         tables: ``customer_id`` and any of ``identity.ADDRESSES`` and ``device_id``.
@@ -73,11 +73,11 @@ def held(*tables: pl.LazyFrame) -> pl.DataFrame:
         for column, named in _COLUMNS.items()
         if column in table.collect_schema().names()
     ]
-    return pl.concat([pl.LazyFrame(schema=HELD), *pairs]).unique().collect(engine="streaming")
+    return pl.concat([pl.LazyFrame(schema=HELD), *pairs])
 
 
 def concerned(
-    named: pl.Series, asked: pl.DataFrame, identities: pl.DataFrame, addresses: pl.DataFrame
+    named: pl.Series, asked: pl.DataFrame, identities: pl.DataFrame, addresses: pl.LazyFrame
 ) -> Concerned:
     """Everything that the people are known by whom requests name.
 
@@ -88,7 +88,7 @@ def concerned(
         named: :func:`reached`.
         asked: ``named, hash``: addresses that the requests name themselves.
         identities: ``source_id, customer_id``.
-        addresses: :func:`held`.
+        addresses: :func:`held`; read several times, a few rows of it are kept.
     """
     ids = named.alias("source_id").to_frame()
     theirs = asked.with_columns(shared=pl.lit(value=False))
@@ -101,9 +101,7 @@ def concerned(
         if ids.height == known:
             break
     there = identities.join(ids, on="source_id", how="semi")["customer_id"]
-    loose = ids.join(identities, on="source_id", how="anti").height
-    # Whoever nothing is known of counts as one for each name that was given.
-    return Concerned(ids["source_id"], there.n_unique() or min(loose, 1), theirs)
+    return Concerned(ids["source_id"], there.n_unique(), theirs)
 
 
 def _with_the_same_customer(ids: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
@@ -118,14 +116,16 @@ def _with_the_same_customer(ids: pl.DataFrame, identities: pl.DataFrame) -> pl.D
     return pl.concat([ids, same.select("source_id"), customers.rename({"customer_id": "source_id"})]).unique()
 
 
-def _addresses(ids: pl.DataFrame, asked: pl.DataFrame, addresses: pl.DataFrame) -> pl.DataFrame:
+def _addresses(ids: pl.DataFrame, asked: pl.DataFrame, addresses: pl.LazyFrame) -> pl.DataFrame:
     """``named, hash, shared`` of everything that the ids have or had."""
     keys = ["named", "hash"]
-    mine = addresses.join(ids, left_on="customer_id", right_on="source_id", how="semi").select(keys)
-    mine = pl.concat([mine, asked.select(keys)]).unique()
+    own = addresses.filter(pl.col("customer_id").is_in(ids["source_id"].implode())).select(keys)
+    mine = pl.concat([own.collect(engine="streaming"), asked.select(keys)]).unique()
+    holders = (
+        addresses.filter(pl.col("hash").is_in(mine["hash"].implode())).unique().collect(engine="streaming")
+    )
     others = (
-        addresses.join(mine, on=keys, how="semi")
-        .join(ids, left_on="customer_id", right_on="source_id", how="anti")
+        holders.join(ids, left_on="customer_id", right_on="source_id", how="anti")
         .filter(~_is_the_address_itself())
         .select(keys)
         .unique()

@@ -8,6 +8,7 @@ import polars as pl
 from audience_pipeline.customers.consent_signals import new_signals
 from audience_pipeline.defs.consent_kept import bring_back
 from audience_pipeline.defs.lake import dataset, ensure_dataset
+from audience_pipeline.defs.removals import owe
 from audience_pipeline.ledger import consent_chain, consent_log, landings
 from audience_pipeline.ledger.consent_log import REQUEST, SIGNALS, STATEMENTS
 from audience_pipeline.ledger.database import Ledger
@@ -38,7 +39,8 @@ def unlogged(ledger: Ledger) -> list[Landing]:
 def log_statements(settings: Settings, ledger: Ledger) -> int:
     """Bring the log up to what has landed. Does nothing twice, and finishes what a killed process began.
 
-    Statements that are in the log and whose file is gone from the lake are written there again.
+    Statements that are in the log and whose file is gone from the lake are written there again, and whoever
+    is to be removed from a platform is noted as owed.
 
     Returns:
         How many entries were added.
@@ -60,6 +62,7 @@ def log_statements(settings: Settings, ledger: Ledger) -> int:
             marker,
         )
         added += head.entries
+    owe(settings, ledger)
     return added
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -9,12 +10,13 @@ from audience_pipeline.defs.consent_log import log_statements
 from audience_pipeline.defs.lake import dataset, ensure_dataset
 from audience_pipeline.defs.sources import shop_facts
 from audience_pipeline.identifiers.source_ids import EMAIL, LOYALTY, PHONE, PREFIXES, hashed_id, own_id
-from audience_pipeline.ledger import consent_log
+from audience_pipeline.ledger import consent_log, landings
 from audience_pipeline.ledger.consent_log import Head
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Settings
-from audience_pipeline.sources.contract import Kind
-from audience_pipeline.sources.landing import land
+from audience_pipeline.sources.contract import NOTHING_LANDED, Kind
+from audience_pipeline.sources.files import file_name
+from audience_pipeline.sources.landing import WORK, land
 from audience_pipeline.sources.requests import NAMED, READ_AS, People, Status, write
 from audience_pipeline.sources.scratch import private_folder
 
@@ -25,6 +27,10 @@ _WITH_HASHES = {Kind.CRM: ("meta_email", "meta_phone"), Kind.ENGAGEMENT: ("meta_
 
 class NobodyNamedError(Exception):
     """Nothing in a request names anybody; the message says what was looked for."""
+
+
+class StrayFileError(Exception):
+    """Something lies among the statements that this workspace never landed; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +49,8 @@ class Requested:
     unread: tuple[int, ...]
     """Lines in which nobody could be made out."""
     log: Head
+    erased: int = 0
+    """Rows of people who were erased before."""
 
 
 def request(
@@ -52,8 +60,10 @@ def request(
 
     Raises:
         NobodyNamedError: it names nobody.
+        StrayFileError: requests cannot be told from what lies beside them.
         SourceError: it cannot be landed.
     """
+    _refuse_strays(settings, ledger)
     for kind in Kind:
         ensure_dataset(settings.lake, kind)
     words = _known_ids(settings, people.doubtful)
@@ -86,7 +96,22 @@ def request(
         unknown=named.height - known,
         unread=tuple(unread),
         log=next(one for one in consent_log.heads(ledger) if one.reference.endswith(f"-{report.landing_id}")),
+        erased=report.erased,
     )
+
+
+def _refuse_strays(settings: Settings, ledger: Ledger) -> None:
+    folder = settings.lake / Kind.CONSENT.dataset
+    known = {Path(NOTHING_LANDED).stem, *(one.landing_id for one in landings.committed(ledger, Kind.CONSENT))}
+    strays = [path for path in folder.glob("*.parquet") if path.stem not in known]
+    if strays and not list((settings.lake / WORK).glob(f"{Kind.CONSENT.dataset}-*")):
+        some = "lies 1 file" if len(strays) == 1 else f"lie {len(strays)} files"
+        them = "it" if len(strays) == 1 else "them"
+        raise StrayFileError(
+            f"nothing was requested: in {folder} {some} that this workspace never landed, such as "
+            f"{file_name(strays[0])}. Move {them} out of the folder and ask again; statements come in by "
+            "audience-pipeline ingest consent FILE"
+        )
 
 
 def _only_ids(frame: pl.DataFrame) -> pl.DataFrame:

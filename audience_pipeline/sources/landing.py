@@ -68,7 +68,7 @@ def land(
     def act() -> LandingReport:
         file = source_file(path)
         with _alone(lake, kind):
-            _take_back(lake, kind, ledger)
+            take_back(lake, kind, ledger)
             _refuse_strangers(file.name, lake, kind, ledger)
             before = landings.find(ledger, kind, file.sha256)
             if before is not None and _landed(lake, kind, before.landing_id).exists():
@@ -183,10 +183,10 @@ def _work_folder(lake: Path, kind: Kind, landing_id: str, ledger: Ledger) -> Ite
         yield folder
     finally:
         with contextlib.suppress(OSError, SQLAlchemyError):
-            _take_back(lake, kind, ledger)
+            take_back(lake, kind, ledger)
 
 
-def _take_back(lake: Path, kind: Kind, ledger: Ledger) -> None:
+def take_back(lake: Path, kind: Kind, ledger: Ledger) -> None:
     """Remove work folders, and landed rows that they began and the ledger does not know."""
     recorded = {each.landing_id for each in landings.committed(ledger, kind)}
     for folder in sorted((lake / WORK).glob(f"{kind.dataset}-*")):

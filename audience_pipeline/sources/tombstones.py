@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from audience_pipeline.identifiers.marks import KEY_BYTES, Marker, Named
 
-KEY_NAME = "workspace.key"
+KEY_NAME = "tombstones.key"
 """File in the workspace, readable by its owner alone. Without it tombstones recognise nobody."""
 FILE = "tombstones.parquet"
 SCHEMA = pl.Schema({"mark": pl.Binary, "shared": pl.Boolean})
@@ -117,8 +117,10 @@ class Tombstones:
             raise KeyMissingError(f"{key}: this is not the key that tombstones were made with; {lost}")
         return cls(marker, pl.read_parquet(path))
 
-    def __len__(self) -> int:
-        return len(self._gone | self._shared)
+    @property
+    def shares(self) -> bool:
+        """Whether any address of an erased person is somebody else's, too."""
+        return bool(self._shared)
 
     def found(self, columns: Mapping[Named, list[pl.Series]]) -> Found:
         """Which of some values are those of erased people."""

@@ -114,7 +114,10 @@ def test_an_erased_person_never_comes_back(shop: Run, tmp_path: Path) -> None:
     shop("ingest", "consent", grants)
 
     assert "C1" not in sendable(tmp_path)
-    assert "is not deleted by this command yet" in " ".join(said.out.split())
+    sentences = " ".join(said.out.split())
+    assert "deleted as soon as every platform has confirmed that they are gone" in sentences
+    assert "audience-pipeline privacy receipts --request" in sentences
+    assert "An erasure is not lifted" in sentences
 
 
 def test_an_erasure_is_for_every_platform(shop: Run) -> None:
