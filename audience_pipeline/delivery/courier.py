@@ -124,7 +124,7 @@ class Courier:
         doubtful: pl.DataFrame | None = None,
         early: bool = False,
     ) -> None:
-        """Send people in batches as large as allowed; the rest waits where one must be done before another."""
+        """Send people in batches as large as allowed; the rest waits where each must be done first."""
         size = self.client.capabilities.batch_rows
         for start in range(0, people.height, size):
             if start and self.must_wait:

@@ -98,7 +98,8 @@ def decide(
         )
     if held:
         removals = removals.filter("lost")
-        adds = adds.filter(why="resent")
+        adds = pl.concat([adds.filter(why="resent"), _taken_along(split, sharing).select(adds.columns)])
+        counts = replace(counts, resent=adds.height)
     if standing.foreign and held:
         removals, urgent, adds = removals.clear(), urgent.clear(), adds.clear()
     removals, urgent = sharing.every_variant(removals, urgent)
@@ -223,6 +224,15 @@ def _additions(
     number["unchanged"] = number.get("unchanged", 0) + wanted - opened.height
     adds = opened.filter(pl.col("why").is_in(_SENT)).select(*PEOPLE, *capabilities.identifiers, "why")
     return adds, Counts(wanted=wanted, **number)
+
+
+def _taken_along(split: _Split, sharing: Sharing) -> pl.DataFrame:
+    """Who stays because the plan is held, and may have been taken along by a removal: as they were sent."""
+    doubtful = (pl.col("state") == MemberState.DOUBTFUL.value) & ~pl.col("in_flight") & ~pl.col("lost")
+    known = sharing.with_identifiers(
+        split.leaving.filter(doubtful).join(split.staying, on="customer_id", how="anti")
+    )
+    return known.filter(~sharing.is_blocked(known)).with_columns(why=pl.lit("resent"))
 
 
 def _nothing_to_do(wanted: pl.DataFrame, members: pl.DataFrame, standing: Standing, age: _Age) -> bool:

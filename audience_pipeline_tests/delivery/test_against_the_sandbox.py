@@ -12,7 +12,7 @@ from urllib.request import urlopen
 import polars as pl
 import pytest
 
-from audience_pipeline.delivery.recipients import members_for
+from audience_pipeline.delivery.recipients import recipients
 from audience_pipeline.delivery.run import sync
 from audience_pipeline.delivery.status import status
 from audience_pipeline.delivery.verify import verify
@@ -67,7 +67,8 @@ def identifiers() -> pl.DataFrame:
 
 
 def wanted(platform: Platform, numbers: range | list[int]):
-    return members_for(platform, [f"c{number:04}" for number in numbers], identifiers())
+    everybody = recipients(platform, identifiers())
+    return everybody.filter(pl.col("customer_id").is_in([f"c{number:04}" for number in numbers]))
 
 
 @pytest.fixture(scope="module")
@@ -99,43 +100,43 @@ def emails_of(numbers: range | list[int]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_an_audience_is_created_changed_and_then_left_alone(sandbox, ledger, name) -> None:
+def test_an_audience_is_created_changed_and_then_left_alone(sandbox, store, name) -> None:
     client = CLIENTS[name](base_url=sandbox, access_token=f"sandbox-{name}-token", account="1234567890")
     platform, before = Platform(name), range(1_200)
     after = [number for number in range(50, PEOPLE) if number != 701]
 
-    first = sync(ledger, client, "best", wanted(platform, before), as_of=DAY, prefix="shop ")
+    first = sync(store, client, "best", wanted(platform, before), as_of=DAY, prefix="shop ")
     assert first.state is DeliveryState.SETTLED, first.text()
     assert first.audience is not None
     remote_id = str(first.audience.remote_id)
     assert emails_held(sandbox, name, remote_id) == emails_of(before)
 
     second = sync(
-        ledger, client, "best", wanted(platform, after), as_of=DAY, prefix="shop ", consent_lost={"c0701"}
+        store, client, "best", wanted(platform, after), as_of=DAY, prefix="shop ", consent_lost={"c0701"}
     )
     assert second.state is DeliveryState.SETTLED, second.text()
     assert (second.removed, second.delivered) == (51, len(after))
     assert emails_held(sandbox, name, remote_id) == emails_of(after)
 
-    third = sync(ledger, client, "best", wanted(platform, after), as_of=DAY, prefix="shop ")
+    third = sync(store, client, "best", wanted(platform, after), as_of=DAY, prefix="shop ")
     assert (third.state, third.sent, third.removed) == (DeliveryState.UNCHANGED, 0, 0)
     assert emails_held(sandbox, name, remote_id) == emails_of(after)
 
-    (row,) = status(ledger)
+    (row,) = status(store)
     assert (row.platform, row.wanted, row.sent, row.state) == (name, len(after), len(after), "unchanged")
     assert row.match_rate_high == 1.0
-    assert verify(ledger, client).gaps == ()
+    assert verify(store, client).gaps == ()
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_an_audience_deleted_behind_our_back_is_made_anew(sandbox, ledger, name) -> None:
+def test_an_audience_deleted_behind_our_back_is_made_anew(sandbox, store, name) -> None:
     client = CLIENTS[name](base_url=sandbox, access_token=f"sandbox-{name}-token", account="2234567890")
     people = wanted(Platform(name), range(1_100))
-    first = sync(ledger, client, "gone", people, as_of=DAY)
+    first = sync(store, client, "gone", people, as_of=DAY)
     assert first.audience is not None
     client.delete(str(first.audience.remote_id))
 
-    second = sync(ledger, client, "gone", people, as_of=DAY)
+    second = sync(store, client, "gone", people, as_of=DAY)
 
     assert second.state is DeliveryState.SETTLED, second.text()
     assert second.audience is not None
@@ -143,12 +144,12 @@ def test_an_audience_deleted_behind_our_back_is_made_anew(sandbox, ledger, name)
     assert emails_held(sandbox, name, str(second.audience.remote_id)) == emails_of(range(1_100))
 
 
-def test_an_opt_out_from_a_small_tiktok_audience_takes_effect(sandbox, ledger) -> None:
+def test_an_opt_out_from_a_small_tiktok_audience_takes_effect(sandbox, store) -> None:
     client = TikTokClient(base_url=sandbox, access_token="sandbox-tiktok-token", account="3234567890")
     people = wanted(Platform.TIKTOK, range(1_000))
-    sync(ledger, client, "small", people, as_of=DAY)
+    sync(store, client, "small", people, as_of=DAY)
 
-    report = sync(ledger, client, "small", people, as_of=DAY, consent_lost={"c0007"})
+    report = sync(store, client, "small", people, as_of=DAY, consent_lost={"c0007"})
 
     assert report.state is DeliveryState.SETTLED, report.text()
     assert "without consent" in report.sentences[0]
@@ -158,17 +159,17 @@ def test_an_opt_out_from_a_small_tiktok_audience_takes_effect(sandbox, ledger) -
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_an_audience_is_emptied_only_when_confirmed(sandbox, ledger, name) -> None:
+def test_an_audience_is_emptied_only_when_confirmed(sandbox, store, name) -> None:
     client = CLIENTS[name](base_url=sandbox, access_token=f"sandbox-{name}-token", account="5234567890")
     people = wanted(Platform(name), range(1_100))
-    first = sync(ledger, client, "old", people, as_of=DAY)
+    first = sync(store, client, "old", people, as_of=DAY)
     assert first.audience is not None
     remote_id = str(first.audience.remote_id)
 
-    held = sync(ledger, client, "old", {}, as_of=DAY, retired=True, consent_lost={"c0007"})
+    held = sync(store, client, "old", people.clear(), as_of=DAY, retired=True, consent_lost={"c0007"})
     left = emails_held(sandbox, name, remote_id)
-    confirmed = sync(ledger, client, "old", {}, as_of=DAY, retired=True, confirm=True)
-    after = sync(ledger, client, "old", {}, as_of=DAY, retired=True)
+    confirmed = sync(store, client, "old", people.clear(), as_of=DAY, retired=True, confirm=True)
+    after = sync(store, client, "old", people.clear(), as_of=DAY, retired=True)
 
     assert held.state is DeliveryState.HELD, held.text()
     assert "no definition asks for it any more, and 1,099 people" in held.sentences[-1]
@@ -182,10 +183,10 @@ def test_an_audience_is_emptied_only_when_confirmed(sandbox, ledger, name) -> No
         assert "it was deleted, because tiktok keeps none that is empty" in confirmed.sentences[0]
 
 
-def test_a_wrong_token_stops_the_platform_with_a_message_that_does_not_show_it(sandbox, ledger) -> None:
+def test_a_wrong_token_stops_the_platform_with_a_message_that_does_not_show_it(sandbox, store) -> None:
     client = MetaClient(base_url=sandbox, access_token="not-the-token", account="4234567890")
 
-    report = sync(ledger, client, "best", wanted(Platform.META, range(3)), as_of=DAY)
+    report = sync(store, client, "best", wanted(Platform.META, range(3)), as_of=DAY)
 
     assert report.platform_stopped
     assert len(report.sentences) == 1
