@@ -64,6 +64,7 @@ class FakePlatform:
     spoils: Callable[[Request], bool] = lambda request: False
     refuses: Callable[[Payload], bool] = lambda payload: False
     names: str = "first"
+    hides: set[str] = field(default_factory=set)
     held: dict[str, Held] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -71,7 +72,7 @@ class FakePlatform:
 
     def audiences(self) -> list[RemoteAudience]:
         with self._effect("audiences"):
-            return [self._shown(number) for number in self.held]
+            return [self._shown(number) for number in self.held if number not in self.hides]
 
     def find(self, name: str) -> RemoteAudience | None:
         with self._effect("find"):
