@@ -78,6 +78,8 @@ def run(
                 raise OSError(
                     f"port {port} on {HOST} is taken: choose another, or 0 for a free one"
                 ) from error
+            # From here on calls wait instead of being turned away.
+            listener.listen(128)
             address = f"http://{HOST}:{listener.getsockname()[1]}"
             config = uvicorn.Config(
                 application(world),
