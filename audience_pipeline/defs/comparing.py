@@ -77,19 +77,25 @@ def side(
         refused: whether people of it were refused by name.
     """
     members = store.members(key)
+    customers, rows = members["customer_id"], base.profile.rows(members["customer_id"])
     life = CAPABILITIES[key.platform].membership_days
-    gone = pl.lit(value=False) if life is None else pl.col("delivered_at") < now - timedelta(days=life)
-    arrived = pl.col("state") != MemberState.ADDING.value
+    arrived = (members["state"] != MemberState.ADDING.value).to_numpy()
+    gone = np.zeros(len(rows), dtype=np.bool_)
+    if life is not None:
+        gone = (members["delivered_at"] < now - timedelta(days=life)).to_numpy()
 
-    def rows(frame: pl.DataFrame) -> Rows:
-        return base.profile.rows(frame["customer_id"].unique())
+    def each_once(chosen: np.ndarray) -> Rows:
+        # Sorted by customer, and somebody whose identifiers changed is there twice.
+        who = customers.filter(pl.Series(chosen))
+        first: Rows = rows[chosen][(who != who.shift(1)).fill_null(value=True).to_numpy()]
+        return first
 
     return Side(
         key.platform,
-        accepted=rows(members.filter(arrived & ~gone)),
-        processing=rows(members.filter(~arrived | pl.col("in_flight"))),
-        expired=rows(members.filter(gone)),
-        refused=rows(store.refused(key)) if refused else np.empty(0, dtype=np.int64),
+        accepted=each_once(arrived & ~gone),
+        processing=rows[~arrived | members["in_flight"].to_numpy()],
+        expired=rows[gone],
+        refused=base.profile.rows(store.refused(key)["customer_id"]) if refused else rows[:0],
         reasons=base.reasons[key.platform],
         standing=CODES,
         held=held,

@@ -70,32 +70,35 @@ def disagreements(audience: str, sides: Sequence[Side], profile: Profile) -> lis
     if len(sides) < 2:
         return []
     most = max(sides, key=lambda side: len(side.accepted))
-    everybody = np.unique(np.concatenate([side.accepted[side.accepted >= 0] for side in sides]))
-    found = []
-    for side in sides:
-        short = len(most.accepted) - len(side.accepted)
-        if short > TOLERANCE * len(most.accepted):
-            causes = _causes(side, everybody) | _gone(side, most)
-            fewer = percent(short / len(most.accepted))
-            found.append(
-                Disagreement(
-                    audience,
-                    side.platform,
-                    f"{audience}: {side.platform.value} holds {people(len(side.accepted))} and "
-                    f"{most.platform.value} {len(most.accepted):,} ({fewer} fewer): "
-                    f"{_said(causes, side.platform)}",
-                    _explained(causes),
-                )
-            )
     rows = {side.platform: side.accepted[side.accepted >= 0] for side in sides}
-    return [*found, *_of_shares(audience, sides, everybody, shares(profile, rows), profile)]
+    differing = [one for one in shares(profile, rows) if one.spread > TOLERANCE]
+    short = {side.platform: len(most.accepted) - len(side.accepted) for side in sides}
+    lacking = [side for side in sides if short[side.platform] > TOLERANCE * len(most.accepted)]
+    if not (differing or lacking):
+        return []
+    everybody = np.unique(np.concatenate(list(rows.values())))
+    found = []
+    for side in lacking:
+        causes = _causes(side, everybody) | _gone(side, most)
+        fewer = percent(short[side.platform] / len(most.accepted))
+        found.append(
+            Disagreement(
+                audience,
+                side.platform,
+                f"{audience}: {side.platform.value} holds {people(len(side.accepted))} and "
+                f"{most.platform.value} {len(most.accepted):,} ({fewer} fewer): "
+                f"{_said(causes, side.platform)}",
+                _explained(causes),
+            )
+        )
+    return [*found, *_of_shares(audience, sides, everybody, differing, profile)]
 
 
 def _of_shares(
-    audience: str, sides: Sequence[Side], everybody: Rows, table: Sequence[ShareOn], profile: Profile
+    audience: str, sides: Sequence[Side], everybody: Rows, differing: Sequence[ShareOn], profile: Profile
 ) -> Iterator[Disagreement]:
-    differing = sorted((one for one in table if one.spread > TOLERANCE), key=lambda one: -one.spread)
-    told_once = {one.field: one for one in reversed(differing)}
+    largest_first = sorted(differing, key=lambda one: -one.spread)
+    told_once = {one.field: one for one in reversed(largest_first)}
     by_platform = {side.platform: side for side in sides}
     for one in told_once.values():
         low = by_platform[min(one.shares, key=lambda platform: one.shares[platform])]

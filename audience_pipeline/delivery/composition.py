@@ -42,7 +42,7 @@ class Profile:
         """Take ``customer_id`` (String, each once) and columns of its rows; Enums as they are."""
         self.customers = customers
         hashes = customers.hash().to_numpy()
-        self._order = np.argsort(hashes)
+        self._order: Rows = np.argsort(hashes)
         self._hashes = hashes[self._order]
         self.fields: dict[str, tuple[list[str], npt.NDArray[np.uint32]]] = {}
         for column in fields:
@@ -56,8 +56,12 @@ class Profile:
         """The row of each customer, -1 for those who are not there."""
         if not len(self._hashes) or not len(customers):
             return np.full(len(customers), -1, dtype=np.int64)
-        places = np.searchsorted(self._hashes, customers.hash().to_numpy())
-        rows = self._order[np.minimum(places, len(self._order) - 1)].astype(np.int64)
+        asked = customers.hash().to_numpy()
+        # Ascending questions are answered several times faster.
+        order = np.argsort(asked)
+        places = np.empty(len(asked), dtype=np.int64)
+        places[order] = np.searchsorted(self._hashes, asked[order])
+        rows = self._order[np.minimum(places, len(self._order) - 1)]
         there = (self.customers.gather(rows) == customers).fill_null(value=False).to_numpy()
         return np.where(there, rows, -1)
 
