@@ -6,37 +6,32 @@ together is committed together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
-from typing import Any
+from datetime import date
 
-from sqlalchemy import Connection, Text, bindparam, cast, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from audience_pipeline.ledger import schema
 from audience_pipeline.ledger.records import (
     AudienceKey,
     Batch,
     BatchState,
-    DeliveredMember,
     Delivery,
     DeliveryState,
-    MemberState,
     PlatformAudience,
-    Upload,
 )
 from audience_pipeline.ledger.rows import (
     as_audience,
     as_batch,
     as_delivery,
-    batch_values,
     delivery_values,
     field_values,
     is_audience,
     key_values,
     upsert,
 )
-from audience_pipeline.platforms.contract import Member, Platform
+from audience_pipeline.platforms.contract import Platform
 
 OUTCOME_UNKNOWN = "The run ended before the platform had answered; its people are sent again."
 AUDIENCE_GONE = "The audience was deleted before this batch was done."
@@ -81,34 +76,9 @@ def put_audience(connection: Connection, known: PlatformAudience) -> None:
     upsert(connection, schema.platform_audiences, [values])
 
 
-def forget_members(connection: Connection, key: AudienceKey) -> None:
-    """The audience does not exist on the platform (any more): nobody is there, nothing is under way."""
-    connection.execute(delete(schema.delivered_members).where(is_audience(schema.delivered_members, key)))
+def fail_batches(connection: Connection, key: AudienceKey) -> None:
+    """Nobody waits any more for the batches of an audience that does not exist on the platform (any more)."""
     _fail_batches(connection, key, (BatchState.PLANNED, BatchState.SENT), AUDIENCE_GONE)
-
-
-def members(connection: Connection, key: AudienceKey) -> list[DeliveredMember]:
-    """Everybody who may be on the platform, by customer."""
-    table, batches = schema.delivered_members, schema.batches
-    query = (
-        select(
-            table.c.customer_id,
-            table.c.fingerprint,
-            table.c.state,
-            (func.coalesce(batches.c.state, "") == BatchState.SENT.value).label("in_flight"),
-            table.c.delivered_at,
-            cast(table.c.identifiers, Text).label("sent"),
-        )
-        .outerjoin_from(table, batches, batches.c.batch_id == table.c.batch_id)
-        .where(is_audience(table, key))
-        .order_by(table.c.customer_id, table.c.fingerprint)
-    )
-    states = {state.value: state for state in MemberState}
-    rows: Iterable[Any] = connection.execute(query)
-    return [
-        DeliveredMember(customer_id, fingerprint, states[state], bool(in_flight), delivered_at, sent)
-        for customer_id, fingerprint, state, in_flight, delivered_at, sent in rows
-    ]
 
 
 def start(connection: Connection, delivery: Delivery) -> None:
@@ -192,67 +162,6 @@ def counted(connection: Connection, delivery: Delivery) -> Delivery:
     )
 
 
-def plan_batch(
-    connection: Connection,
-    key: AudienceKey,
-    batch: Batch,
-    people: Iterable[tuple[Member, str]],
-) -> None:
-    """Write a batch down before it is sent, with the person and fingerprint of everybody in it."""
-    connection.execute(insert(schema.batches), [batch_values(batch)])
-    state = MemberState.ADDING if batch.action == "add" else MemberState.REMOVING
-    rows = [
-        {
-            **key_values(key),
-            "customer_id": member.customer_id,
-            "fingerprint": fingerprint,
-            "identifiers": dict(member.identifiers),
-            "state": state.value,
-            "delivered_at": batch.planned_at,
-            "batch_id": batch.batch_id,
-        }
-        for member, fingerprint in people
-    ]
-    kept = {"identifiers"} if batch.action == "add" else {"identifiers", "delivered_at"}
-    upsert(connection, schema.delivered_members, rows, keep=kept)
-
-
-def doubt(connection: Connection, key: AudienceKey, people: Sequence[DeliveredMember]) -> None:
-    """Mark people whom a removal may take along, even if they are just being added."""
-    if not people:
-        return
-    table = schema.delivered_members
-    statement = (
-        update(table)
-        .where(
-            is_audience(table, key),
-            table.c.customer_id == bindparam("who"),
-            table.c.fingerprint == bindparam("variant"),
-        )
-        .values(state=MemberState.DOUBTFUL.value)
-    )
-    connection.execute(
-        statement, [{"who": person.customer_id, "variant": person.fingerprint} for person in people]
-    )
-
-
-def settle_batch(connection: Connection, batch: Batch) -> None:
-    """Write what is known of a batch now and, when it has settled, what that makes of its people.
-
-    A batch that failed leaves its people as doubtful: sent again, or removed again, by the next plan.
-    """
-    table, people = schema.batches, schema.delivered_members
-    connection.execute(update(table).where(table.c.batch_id == batch.batch_id).values(batch_values(batch)))
-    if batch.state is not BatchState.SETTLED:
-        return
-    touched = people.c.batch_id == batch.batch_id
-    if batch.action == "remove":
-        connection.execute(delete(people).where(touched))
-    else:
-        arriving = people.c.state == MemberState.ADDING.value
-        connection.execute(update(people).where(touched, arriving).values(state=MemberState.ADDED.value))
-
-
 def under_way(connection: Connection, key: AudienceKey) -> list[Batch]:
     """Batches to this audience that the platform is still processing, in the order of sending."""
     table, deliveries_ = schema.batches, schema.deliveries
@@ -270,48 +179,6 @@ def batches_of(connection: Connection, delivery_id: str) -> list[Batch]:
     table = schema.batches
     query = select(table).where(table.c.delivery_id == delivery_id).order_by(table.c.sequence)
     return [as_batch(row) for row in connection.execute(query)]
-
-
-def delivered(connection: Connection, key: AudienceKey) -> int:
-    """How many people are in the audience: their addition is confirmed, their removal is not."""
-    table = schema.delivered_members
-    query = select(func.count(table.c.customer_id.distinct())).where(
-        is_audience(table, key), table.c.state != MemberState.ADDING.value
-    )
-    return connection.execute(query).scalar_one()
-
-
-def count_members(connection: Connection, key: AudienceKey) -> dict[MemberState, int]:
-    """How many rows of people there are in each state."""
-    table = schema.delivered_members
-    query = select(table.c.state, func.count()).where(is_audience(table, key)).group_by(table.c.state)
-    rows: Iterable[Any] = connection.execute(query)
-    return {MemberState(state): number for state, number in rows}
-
-
-def oldest_member(connection: Connection, key: AudienceKey) -> datetime | None:
-    """When the person was sent who has not been sent for the longest time."""
-    table = schema.delivered_members
-    query = select(func.min(table.c.delivered_at)).where(is_audience(table, key))
-    return connection.execute(query).scalar()
-
-
-def uploads(connection: Connection, key: AudienceKey) -> list[Upload]:
-    """The batches that brought the people who are delivered now, with how many of them."""
-    table, batches = schema.delivered_members, schema.batches
-    people = (
-        select(table.c.batch_id, func.count().label("people"))
-        .where(is_audience(table, key), table.c.state == MemberState.ADDED.value)
-        .group_by(table.c.batch_id)
-        .subquery()
-    )
-    query = (
-        select(batches, people.c.people)
-        .join(people, people.c.batch_id == batches.c.batch_id)
-        .where(batches.c.action == "add")
-        .order_by(batches.c.planned_at, batches.c.sequence)
-    )
-    return [Upload(row.people, as_batch(row)) for row in connection.execute(query)]
 
 
 def _fail_batches(

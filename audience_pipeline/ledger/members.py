@@ -114,11 +114,12 @@ class MemberStore:
             key: the audience.
             known: what is known of it now, written in the same commit.
         """
+        self._fold_legacy()
         with self.ledger.begin() as connection:
             pointers.next_position(connection, key)
             old, _ = pointers.current(connection, key)
             pointers.point(connection, key, Written(), SNAPSHOT.to_frame())
-            deliveries.forget_members(connection, key)
+            deliveries.fail_batches(connection, key)
             if known is not None:
                 deliveries.put_audience(connection, known)
         snapshots.discard(self._folder, [old])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -85,26 +84,6 @@ class PlatformAudience:
     match_rate_high: float | None = None
     match_rate_how: str = ""
     read_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveredMember:
-    """One person as sent at one time: somebody whose identifiers changed can be there twice."""
-
-    customer_id: str = field(repr=False)
-    fingerprint: str = field(repr=False)
-    state: MemberState
-    in_flight: bool
-    """The platform is still processing the batch that touched it."""
-    delivered_at: datetime
-    sent: str = field(repr=False)
-    """The identifiers as sent, in JSON: read only for the few that are removed."""
-
-    @property
-    def identifiers(self) -> Mapping[str, str]:
-        """Identifier column to value on the wire."""
-        identifiers: dict[str, str] = json.loads(self.sent)
-        return identifiers
 
 
 @dataclass(frozen=True, slots=True)

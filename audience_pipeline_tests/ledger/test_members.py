@@ -286,6 +286,30 @@ def test_a_refusal_does_not_make_somebody_disappear_who_had_arrived(store: Membe
     assert [row[:3] for row in seen(store)] == [("a", 1, "doubtful")]
 
 
+@pytest.mark.parametrize("compacted", [False, True])
+def test_what_had_arrived_before_a_removal_does_not_count_for_a_refusal_after_it(
+    store: MemberStore, compacted: bool
+) -> None:
+    for number, action in enumerate(["add", "remove", "add"], 1):
+        one = batch(number, action)
+        store.plan_batch(KEY, one, people(("a", 1)), people())
+        refused = {("a", 1): "odd"} if number == 3 else None
+        store.settle_batch(KEY, replace(one, state=BatchState.SETTLED), refused=refused)
+        if compacted:
+            store.compact(KEY)
+
+    assert seen(store) == []
+
+
+def test_somebody_whose_removal_is_refused_stays_to_be_removed(store: MemberStore) -> None:
+    added, removed = batch(1, "add", 2), batch(2, "remove", 2)
+    for one, refused in ((added, None), (removed, {("a", 1): "odd"})):
+        store.plan_batch(KEY, one, people(("a", 1), ("b", 1)), people())
+        store.settle_batch(KEY, replace(one, state=BatchState.SETTLED), refused=refused)
+
+    assert [row[:4] for row in seen(store)] == [("a", 1, "removing", False)]
+
+
 def test_an_audience_that_is_gone_holds_nobody_even_if_its_file_is_lost(
     store: MemberStore, tmp_path: Path
 ) -> None:

@@ -13,10 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from audience_pipeline.delivery import recipients as delivery
 from audience_pipeline.ledger import Ledger, LedgerError, schema, snapshots
-from audience_pipeline.ledger.fingerprints import PEOPLE, fingerprints
+from audience_pipeline.ledger.fingerprints import PEOPLE, fingerprints, keys
 from audience_pipeline.ledger.variants import Variants, identifier_columns
-from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.platforms.contract import CAPABILITIES, Platform
 
 COLUMNS = identifier_columns(Platform.GOOGLE)
 PERSON = st.tuples(
@@ -193,3 +194,12 @@ def test_fingerprints_never_change() -> None:
     known = recipients(("a", "x@example.com", "+49301", "DE"), ("b", None, None, None))
 
     assert known["fingerprint"].to_list() == [11_638_264_323_533_842_684, 0]
+
+
+@given(people=st.lists(PERSON, max_size=6))
+def test_deliveries_and_the_ledger_number_people_alike(people) -> None:
+    frame = recipients(*people)
+    capabilities = CAPABILITIES[Platform.GOOGLE]
+
+    assert delivery.fingerprints(frame, capabilities.identifiers).equals(frame["fingerprint"])
+    assert delivery.keys(frame, capabilities).sort(pl.all()).equals(keys(frame, capabilities).sort(pl.all()))
