@@ -27,6 +27,7 @@ from audience_pipeline.platforms.contract import Platform
 MEMBERS = ("customer_id", "fingerprint", "state", "in_flight", "delivered_at", "batch_id")
 TRIES = 20
 """How often something is begun anew because another process has changed the same audience meanwhile."""
+DELETE_IT = "delete this audience on the platform"
 ORPHANED_AFTER = 3600.0
 """Seconds after which a file that the ledger does not point to belongs to nobody who still runs."""
 
@@ -224,10 +225,14 @@ class MemberStore:
             written = view.written
             what = f"the people in the audience '{key.audience}' on {key.platform.value}"
             try:
-                base = snapshots.read(self._folder, written, what) if written.file else SNAPSHOT.to_frame()
+                base = (
+                    snapshots.read(self._folder, written, what, DELETE_IT)
+                    if written.file
+                    else SNAPSHOT.to_frame()
+                )
             except FileNotFoundError:
                 if written == missing:
-                    raise snapshots.damaged(self._folder, written, what, "is missing") from None
+                    raise snapshots.damaged(self._folder, written, what, "is missing", DELETE_IT) from None
                 missing = written
                 continue
             return view, replay(base, view.changes, view.known, view.through)

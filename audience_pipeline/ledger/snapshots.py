@@ -56,13 +56,14 @@ def write(folder: Path, below: str, frame: pl.DataFrame) -> Written:
     return Written(file, digest, frame.height)
 
 
-def read(folder: Path, written: Written, what: str) -> pl.DataFrame:
+def read(folder: Path, written: Written, what: str, otherwise: str) -> pl.DataFrame:
     """The rows of a file, exactly as they were written.
 
     Args:
         folder: of the files.
         written: what the ledger says.
         what: for the message of an error: what the file holds.
+        otherwise: for the same: what to do without a backup.
 
     Raises:
         FileNotFoundError: it is not there (any more).
@@ -70,16 +71,15 @@ def read(folder: Path, written: Written, what: str) -> pl.DataFrame:
     """
     contents = (folder / written.file).read_bytes()
     if sha256(contents).hexdigest() != written.sha256:
-        raise damaged(folder, written, what, "was changed")
+        raise damaged(folder, written, what, "was changed", otherwise)
     return pl.read_parquet(BytesIO(contents))
 
 
-def damaged(folder: Path, written: Written, what: str, how: str) -> DamagedFileError:
-    """The error for a file that cannot be used."""
+def damaged(folder: Path, written: Written, what: str, how: str, otherwise: str) -> DamagedFileError:
+    """The error for a file that cannot be used; ``otherwise`` is what to do without a backup."""
     return DamagedFileError(
         f"The file {folder / written.file} with {what} {how}. Restore {folder} and the ledger from backups "
-        "of the same time. Without a backup, delete the audiences that it is about on the platform: the next "
-        "delivery finds them gone and makes them anew."
+        f"of the same time. Without a backup, {otherwise}: the next delivery makes anew what is gone."
     )
 
 

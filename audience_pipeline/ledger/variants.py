@@ -28,6 +28,10 @@ PLAIN = frozenset({"country", "postal_code"})
 GROWTH = 2
 """A segment stays by itself while it is more than so many times as large as what comes after it."""
 TRIES = 20
+DELETE_THEM = (
+    "delete every audience of this workspace on the platform, and the row of this file from the table "
+    "variant_segments"
+)
 
 
 def identifier_columns(platform: Platform) -> dict[str, pl.DataType]:
@@ -228,13 +232,15 @@ class Variants:
             except FileNotFoundError as error:
                 if str(error) == missing:
                     lost = next(one for one in there.values() if not (self._folder / one.file).exists())
-                    raise snapshots.damaged(self._folder, lost, self._what(), "is missing") from None
+                    raise snapshots.damaged(
+                        self._folder, lost, self._what(), "is missing", DELETE_THEM
+                    ) from None
                 missing = str(error)
                 continue
             return
 
     def _load(self, sequence: int, written: Written) -> _Segment:
-        rows = snapshots.read(self._folder, written, self._what())
+        rows = snapshots.read(self._folder, written, self._what(), DELETE_THEM)
         absent = [
             pl.lit(None, dtype).alias(name) for name, dtype in self._columns.items() if name not in rows
         ]

@@ -344,7 +344,7 @@ def test_a_damaged_file_is_never_taken_for_an_empty_audience(
 
     with pytest.raises(LedgerError, match=r"'best' on meta (is missing|was changed). Restore .* backup"):
         store.members(KEY)
-    with pytest.raises(LedgerError, match="Without a backup, delete the audiences"):
+    with pytest.raises(LedgerError, match="Without a backup, delete this audience on the platform: the next"):
         store.erase(["a"])
 
 

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from audience_pipeline.delivery import recipients as delivery
 from audience_pipeline.ledger import Ledger, LedgerError, schema, snapshots
@@ -203,3 +203,19 @@ def test_deliveries_and_the_ledger_number_people_alike(people) -> None:
 
     assert delivery.fingerprints(frame, capabilities.identifiers).equals(frame["fingerprint"])
     assert delivery.keys(frame, capabilities).sort(pl.all()).equals(keys(frame, capabilities).sort(pl.all()))
+
+
+def test_without_a_backup_a_lost_segment_can_be_given_up(
+    variants: Variants, ledger: Ledger, tmp_path: Path
+) -> None:
+    sent = recipients(("a", "x", None, None))
+    variants.remember(sent)
+    (file,) = tmp_path.rglob("*.parquet")
+    file.unlink()
+    with ledger.begin() as connection:
+        connection.execute(delete(schema.variant_segments))
+
+    again = Variants(ledger, tmp_path, Platform.GOOGLE)
+    again.remember(sent)
+
+    assert again.of(sent.select(PEOPLE)).equals(sent)
