@@ -143,7 +143,7 @@ class Attempt:
 
     def decide(self, wanted: pl.DataFrame, members: pl.DataFrame) -> Plan:
         """What is to be sent, as far as is known now."""
-        store, first = self.terms.store, self.plan
+        store, first, lost = self.terms.store, self.plan, self.note_lost(members)
         completed, newest = self._standing()
         watched = self.known is not None and self.known.state is AudienceState.ACTIVE
         plan = decide(
@@ -164,6 +164,7 @@ class Attempt:
             now=self.terms.clock(),
             refused=store.refused(self.key),
             consent_lost=self.terms.consent_lost,
+            lost=lost,
             # What the first plan let through, the later ones of a run do not stop half-way.
             confirmed=self.terms.confirm or (first is not None and not first.held),
             caution=self.terms.caution,
@@ -194,11 +195,12 @@ class Attempt:
         if known.remote_id is None:
             self.remote = None
 
-    def note_lost(self, members: pl.DataFrame) -> bool:
-        """Remember who is there without consent; whether there is anybody."""
+    def note_lost(self, members: pl.DataFrame) -> pl.Series:
+        """Find, and remember, who is there without consent."""
         here = without_consent(members, self.terms.consent_lost)
-        self.lost |= frozenset(here)
-        return here.len() > 0
+        if here.len():
+            self.lost |= frozenset(here)
+        return here
 
     def finish(self, state: DeliveryState, errors: Sequence[str] = (), *, stopped: bool = False) -> None:
         """Write down how it ended, and what the platform showed last."""

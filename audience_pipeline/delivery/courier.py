@@ -11,7 +11,9 @@ from typing import TypeAlias
 
 import polars as pl
 
+from audience_pipeline.delivery.receipts import answered, open_receipt
 from audience_pipeline.delivery.recipients import PEOPLE, PEOPLE_SCHEMA, members
+from audience_pipeline.delivery.refusals import divided
 from audience_pipeline.ledger import pointers
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.ledger.records import AudienceKey, AudienceState, Batch, BatchState, PlatformAudience
@@ -139,7 +141,7 @@ class Courier:
             PlatformError: nothing can be asked of this account any more.
         """
         try:
-            receipt = self.client.settle(_as_sent(batch))
+            receipt = self.client.settle(open_receipt(batch))
         except PlatformError as error:
             if error.stops:
                 raise
@@ -203,21 +205,12 @@ class Courier:
         self, batch: Batch, people: pl.DataFrame, error: MembersRefusedError
     ) -> list[tuple[pl.DataFrame, str]]:
         """What is sent again of a batch that was refused because of people in it."""
-        named = {place: why for place, why in error.positions.items() if 0 <= place < people.height}
-        if not named and people.height == 1:
-            named = {0: error.code or "refused by the platform"}
-        message = f"{error} Of {people.height:,} people {len(named):,} are named."
-        failed = replace(batch, state=BatchState.FAILED, message=message, reasons=_reasons(named.values()))
-        if not named:
-            self._settle(failed)
-            half = (people.height + 1) // 2
-            return [(people.head(half), batch.batch_id), (people.slice(half), batch.batch_id)]
-        self._settle(failed, self._named(batch, people, named))
-        if batch.action == "remove":
+        refusal = divided(batch, people, error)
+        self._settle(refusal.failed, self._named(batch, people, refusal.named))
+        if refusal.named and batch.action == "remove":
             self.failed["remove"].add(batch.batch_id)
-            self.sentences.append(f"{len(named):,} people could not be removed: {error}")
-        rest = people.with_row_index("_place").filter(~pl.col("_place").is_in(list(named))).drop("_place")
-        return [(rest, batch.batch_id)] if rest.height else []
+            self.sentences.append(f"{len(refusal.named):,} people could not be removed: {error}")
+        return [(part, batch.batch_id) for part in refusal.parts]
 
     def _give_up(self, action: Action, parts: Iterable[tuple[pl.DataFrame, str]]) -> None:
         left = 0
@@ -266,36 +259,18 @@ class Courier:
         receipt: Receipt,
         people: pl.DataFrame | None,
     ) -> None:
-        now, created = self.clock(), self._creating
-        states = {
-            ReceiptState.PROCESSING: BatchState.SENT,
-            ReceiptState.SETTLED: BatchState.SETTLED,
-            ReceiptState.FAILED: BatchState.FAILED,
-        }
-        answered = replace(
-            batch,
-            state=states[receipt.state],
-            accepted=receipt.accepted,
-            rejected=receipt.rejected,
-            matched=receipt.matched,
-            match_rate=receipt.match_rate,
-            request_id=receipt.request_id,
-            remote_id=receipt.remote_id,
-            reasons=dict(receipt.reasons),
-            message=receipt.message,
-            sent_at=batch.sent_at or now,
-            settled_at=None if receipt.state is ReceiptState.PROCESSING else now,
-        )
+        created = self._creating
+        answer = answered(batch, receipt, self.clock())
         named = {} if people is None else self._named(batch, people, receipt.refused)
-        self._settle(answered, named, created)
+        self._settle(answer, named, created)
         if created is not None:
             self._creating = None
             if created.remote_id is None:
                 raise TerminalPlatformError(self.key.platform, f"no audience was created: {receipt.message}")
         if batch.action == "remove" and receipt.request_id and receipt.request_id not in self.request_ids:
             self.request_ids.append(receipt.request_id)
-        if answered.state is BatchState.FAILED:
-            self._say(answered)
+        if answer.state is BatchState.FAILED:
+            self._say(answer)
 
     def _sent_in(self, batch: Batch) -> pl.DataFrame:
         """PEOPLE of a batch that is in flight, in the order of sending."""
@@ -344,25 +319,3 @@ class Courier:
             self.settled = True
         if batch.state is BatchState.SETTLED and batch.action == "add":
             self.arrived += batch.rows
-
-
-def _as_sent(batch: Batch) -> Receipt:
-    return Receipt(
-        request_id=batch.request_id,
-        state=ReceiptState.PROCESSING,
-        received=batch.rows,
-        accepted=batch.accepted,
-        rejected=batch.rejected,
-        matched=batch.matched,
-        match_rate=batch.match_rate,
-        reasons=batch.reasons,
-        message=batch.message,
-        remote_id=batch.remote_id,
-    )
-
-
-def _reasons(said: Iterable[str]) -> dict[str, int]:
-    reasons: dict[str, int] = {}
-    for reason in said:
-        reasons[reason] = reasons.get(reason, 0) + 1
-    return reasons

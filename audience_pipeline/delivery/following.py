@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from audience_pipeline.delivery.courier import Courier
 from audience_pipeline.ledger.records import Batch
+from audience_pipeline.platforms.contract import AudienceClient
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 30.0
@@ -39,6 +40,10 @@ class Following:
     def drop(self, courier: Courier) -> None:
         """Follow none of a courier's batches any more in this run."""
         self._queue = deque((one, batch_id) for one, batch_id in self._queue if one is not courier)
+
+    def drop_client(self, client: AudienceClient) -> None:
+        """Follow nothing of an ad account any more in this run."""
+        self._queue = deque((one, batch_id) for one, batch_id in self._queue if one.client is not client)
 
     def ask_all(self) -> list[Courier]:
         """Ask for every batch once; the couriers of those that are done.

@@ -42,6 +42,7 @@ def decide(
     now: datetime,
     refused: pl.DataFrame | None = None,
     consent_lost: Set[str] = frozenset(),
+    lost: pl.Series | None = None,
     confirmed: bool = False,
     caution: Caution = CAUTION,
 ) -> Plan:
@@ -58,11 +59,13 @@ def decide(
         now: decides who is near expiry.
         refused: PEOPLE whom the platform refuses as they are.
         consent_lost: customers whose removal nothing may hold up.
+        lost: those of them among ``members``, where they were looked up already.
         confirmed: a person has looked at the change: the brake is off.
         caution: what is a large change, and when people are sent again.
     """
     old = _Age(capabilities, now, caution)
-    lost = without_consent(members, consent_lost)
+    if lost is None:
+        lost = without_consent(members, consent_lost)
     if not lost.len() and _nothing_to_do(wanted, members, standing, old):
         held = _hold(standing, Change(wanted.height, wanted.height, 0, 0, 0), remote_name, as_of, caution)
         return Plan(

@@ -88,7 +88,6 @@ class Steps(Attempt):
             if self.courier.must_wait and not last and self.prepared:
                 return False
             members = self.members()
-            self.note_lost(members)
             plan = self.decide(wanted, members)
             if not self.prepared:
                 self.prepared = True
@@ -249,9 +248,11 @@ class Steps(Attempt):
     def _make_anew(self, plan: Plan, members: pl.DataFrame) -> bool:
         """Where a platform refuses to change a small audience: replace it if it must or may be replaced."""
         failed, least = self.courier.failed, self.client.capabilities.minimum_after_change
+        if not least or not any(failed.values()):
+            return False
         tried = members.filter(pl.col("batch_id").is_in(list(failed["remove"])))
         refused = plan.removals.join(tried, on=PEOPLE, how="semi")
-        if not least or not (refused.height or failed["add"]) or self.known is None or not self.remote_id:
+        if not (refused.height or failed["add"]) or self.known is None or not self.remote_id:
             return False
         opted_out = refused.filter("lost")["customer_id"].n_unique()
         if not self.recreated and opted_out:

@@ -9,22 +9,24 @@ from uuid import uuid4
 
 import polars as pl
 
+from audience_pipeline.delivery.accounts import Accounts
 from audience_pipeline.delivery.attempt import Task, Terms, UnknownMembersError
 from audience_pipeline.delivery.courier import Courier
 from audience_pipeline.delivery.following import Following
 from audience_pipeline.delivery.gather import Account
 from audience_pipeline.delivery.recipients import remote_name
 from audience_pipeline.delivery.removals import (
-    EVERYWHERE,
     ConsentRemoval,
     Everywhere,
     evidence,
     remove_everywhere,
 )
 from audience_pipeline.delivery.report import DeliveryReport
+from audience_pipeline.delivery.sizes import read_sizes
 from audience_pipeline.delivery.steps import Steps
 from audience_pipeline.ledger import deliveries
-from audience_pipeline.ledger.records import AudienceKey, Delivery, DeliveryState, MemberState
+from audience_pipeline.ledger.overview import batches_in
+from audience_pipeline.ledger.records import AudienceKey, BatchState, Delivery, DeliveryState, MemberState
 from audience_pipeline.platforms.contract import (
     AudienceClient,
     CredentialError,
@@ -34,8 +36,6 @@ from audience_pipeline.platforms.contract import (
 
 MOST_IN_A_ROW = 3
 """Audiences in a row that a platform may fail, after which the others are left to the next run."""
-FEW = 3
-"""Up to so many audiences are read one by one after a delivery; of more, the account is listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,7 @@ class Tour:
     patience: float
     progress: Callable[[DeliveryReport], None]
     dry_run: bool = False
-    accounts: dict[str, Account] = field(default_factory=dict)
-    homes: dict[str, str] = field(default_factory=dict)
+    accounts: Accounts = field(init=False)
     attempts: dict[str, Steps] = field(default_factory=dict)
     reports: dict[str, DeliveryReport] = field(default_factory=dict)
     everywhere: dict[str, Everywhere] = field(default_factory=dict)
@@ -79,13 +78,7 @@ class Tour:
         ):
             raise ValueError(f"The audience {min(twice)!r} is to be delivered twice.")
         self.following = Following(self.sleep, self.patience)
-        platform = self.clients[0].capabilities.platform
-        with self.terms.store.ledger.reading() as connection:
-            self.homes = deliveries.accounts_of(connection, platform)
-            for client in self.clients:
-                known = deliveries.audiences(connection, platform, client.account)
-                by_name = {one.key.audience: one for one in known}
-                self.accounts[client.account] = Account(client, by_name)
+        self.accounts = Accounts.of(self.terms.store, self.clients)
 
     def preview(self) -> SyncResult:
         """Look and plan; change nothing."""
@@ -94,7 +87,7 @@ class Tour:
         for task in self.tasks:
             if task.audience in self.reports:
                 continue
-            if self.stopped or self._is_lost(task):
+            if self.stopped or self.accounts.error(task.audience):
                 self._not_tried(task)
                 continue
             attempt = self._attempt(task)
@@ -118,7 +111,7 @@ class Tour:
         for task in self.tasks:
             if task.audience in self.reports:
                 continue
-            if self.stopped or self._is_lost(task):
+            if self.stopped or self.accounts.error(task.audience):
                 self._not_tried(task)
                 continue
             attempt = self._attempt(task)
@@ -130,37 +123,27 @@ class Tour:
         return self._result(evidence(self.terms, self.attempts.values(), self.everywhere))
 
     def _gather(self) -> None:
-        for account in self.accounts.values():
-            try:
-                account.gather()
-            except CredentialError as error:
-                self._stop(error)
-                return
-            except PlatformError:
-                continue
+        try:
+            self.accounts.gather()
+        except CredentialError as error:
+            self._stop(error)
 
     def _follow_earlier(self) -> None:
         """Ask once for everything that earlier runs have left in flight."""
-        for account in self.accounts.values():
-            if account.error is not None:
-                continue
-            everybody = AudienceKey(account.client.capabilities.platform, account.name, EVERYWHERE)
-            with self.terms.store.ledger.reading() as connection:
-                flights = {
-                    key: deliveries.under_way(connection, key)
-                    for key in [*(known.key for known in account.known.values()), everybody]
-                }
-            tasks = {task.audience: task for task in self.tasks}
-            for key, batches in flights.items():
-                if not batches:
+        store, tasks = self.terms.store, {task.audience: task for task in self.tasks}
+        with store.ledger.reading() as connection:
+            flights = batches_in(connection, BatchState.SENT)
+        for account in self.accounts.all:
+            here = (self.accounts.platform, account.name)
+            for key in [one for one in flights if (one.platform, one.account) == here]:
+                if account.error is not None:
                     continue
                 task = tasks.get(key.audience)
-                courier = (
-                    self._attempt(task).courier
-                    if task is not None
-                    else Courier(self.terms.store, account.client, key, "", self.terms.clock)
-                )
-                courier.flights.update({batch.batch_id: batch for batch in batches})
+                attempt = self._attempt(task) if task is not None else None
+                courier = Courier(store, account.client, key, "", self.terms.clock)
+                if attempt is not None and attempt.key == key:
+                    courier = attempt.courier
+                courier.flights.update({batch.batch_id: batch for batch in flights[key]})
                 self.following.watch(courier)
         self._ask(self.following.ask_all)
 
@@ -171,17 +154,17 @@ class Tour:
         leaving: list[Steps] = []
         newly: set[str] = set()
         for task in self.tasks:
-            if task.audience not in self.homes or self._is_lost(task):
+            if task.audience not in self.accounts.homes or self.accounts.error(task.audience):
                 continue
             attempt = self._attempt(task)
             if not self._guarded(attempt, attempt.see, done=False):
                 continue
             members = attempt.members()
-            if attempt.note_lost(members):
+            if attempt.note_lost(members).len():
                 leaving.append(attempt)
                 asked = (pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight")
                 newly.update(attempt.lost.intersection(members.filter(~asked)["customer_id"]))
-        for account in self.accounts.values():
+        for account in self.accounts.all:
             self._remove_everywhere(account, newly)
         for attempt in leaving:
             if not self.stopped and attempt.account.error is None:
@@ -227,14 +210,9 @@ class Tour:
                 return []
             except PlatformError as error:
                 asking = self.following.asking
-                for account in self.accounts.values():
-                    if asking is not None and account.client is asking.client:
-                        account.error = error
-                for attempt in self.attempts.values():
-                    if attempt.account.error is not None:
-                        self.following.drop(attempt.courier)
                 if asking is not None:
-                    self.following.drop(asking)
+                    self.accounts.fail(asking.client, error)
+                    self.following.drop_client(asking.client)
             else:
                 self._settle_earlier(landed)
                 return landed
@@ -307,7 +285,7 @@ class Tour:
     def _attempt(self, task: Task) -> Steps:
         """The attempt at an audience, in the account where it lives or the first that has room."""
         if task.audience not in self.attempts:
-            account = self._home(task)
+            account = self.accounts.home(task.audience)
             client = account.client
             key = AudienceKey(client.capabilities.platform, client.account, task.audience)
             delivery = Delivery(uuid4().hex, key, self.terms.as_of, self.terms.clock())
@@ -321,42 +299,20 @@ class Tour:
             )
         return self.attempts[task.audience]
 
-    def _home(self, task: Task) -> Account:
-        home = self.accounts.get(self.homes.get(task.audience, ""))
-        if home is not None:
-            return home
-        accounts = list(self.accounts.values())
-        return next((one for one in accounts if one.has_room), accounts[0])
-
-    def _is_lost(self, task: Task) -> bool:
-        """The account of an audience is not ours any more, or nothing can be done in it."""
-        home = self.homes.get(task.audience)
-        if home is None:
-            return all(account.error is not None for account in self.accounts.values())
-        return home not in self.accounts or self.accounts[home].error is not None
-
     def _not_tried(self, task: Task) -> None:
-        home = self.homes.get(task.audience, self.clients[0].account)
-        platform = self.clients[0].capabilities.platform
-        error = self.accounts[home].error if home in self.accounts else None
-        state = (
-            DeliveryState.INCOMPLETE if isinstance(error, TransientPlatformError) else DeliveryState.FAILED
-        )
-        if self.stopped:
-            why = f"Not tried: {self.stopped}"
-        elif home not in self.accounts:
-            why = (
-                f"Not tried: the audience lives in the ad account {home}, which is not configured any more. "
-                "Configure it again, or delete the audience there."
-            )
-        else:
-            why = f"Not tried: {error}"
-        key = AudienceKey(platform, home, task.audience)
+        where = self.accounts.homes.get(task.audience) or self.accounts.home(task.audience).name
+        state, why = self.accounts.error(task.audience) or (DeliveryState.FAILED, "")
+        key = AudienceKey(self.accounts.platform, where, task.audience)
         delivery = Delivery(uuid4().hex, key, self.terms.as_of, self.terms.clock(), state=state)
-        report = DeliveryReport.of(
-            delivery, state, plan=None, audience=None, delivered=0, sentences=(why,), tried=False
+        self.reports[task.audience] = report = DeliveryReport.of(
+            delivery,
+            state,
+            plan=None,
+            audience=None,
+            delivered=0,
+            sentences=(f"Not tried: {self.stopped or why}",),
+            tried=False,
         )
-        self.reports[task.audience] = report
         self.progress(report)
 
     def _done(self, attempt: Steps) -> None:
@@ -366,30 +322,12 @@ class Tour:
 
     def _read_sizes(self) -> None:
         """What the platform shows of the audiences that were changed."""
-        for account in self.accounts.values():
-            changed = [
-                attempt
-                for attempt in self.attempts.values()
-                if attempt.account is account and attempt.changed and attempt.remote_id
-            ]
-            if not changed or account.error is not None or self.stopped:
-                continue
-            try:
-                if len(changed) > FEW:
-                    account.gather()
-                for attempt in changed:
-                    name = attempt.remote_id or ""
-                    remote = account.there.get(name) if len(changed) > FEW else account.client.read(name)
-                    attempt.read_again(remote)
-                    self._replace(attempt)
-            except PlatformError as error:
-                for attempt in changed:
-                    attempt.say(f"{error} The size is read by the next run.")
-                    self._replace(attempt)
-
-    def _replace(self, attempt: Steps) -> None:
-        if attempt.report is not None:
-            self.reports[attempt.task.audience] = attempt.report
+        for account in self.accounts.all:
+            attempts = self.attempts.values()
+            changed = [one for one in attempts if one.account is account and one.changed and one.remote_id]
+            if changed and account.error is None and not self.stopped:
+                read_sizes(account, changed)
+                self.reports.update({one.task.audience: one.report for one in changed if one.report})
 
     def _result(self, removals: Sequence[ConsentRemoval] = ()) -> SyncResult:
         return SyncResult([self.reports[task.audience] for task in self.tasks], tuple(removals))
