@@ -6,10 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from audience_pipeline.sandbox import google_lists
+from audience_pipeline.sandbox import google_criteria, google_lists
 from audience_pipeline.sandbox.google import check_token
-from audience_pipeline.sandbox.google_errors import GoogleError, envelope, request_id
-from audience_pipeline.sandbox.google_gaql import LEVELS, AdsError, search
+from audience_pipeline.sandbox.google_errors import GoogleError, envelope, request_id, strict
+from audience_pipeline.sandbox.google_gaql import LEVELS, AdsError
+from audience_pipeline.sandbox.google_search import search
 from audience_pipeline.sandbox.wire import Answer, Call, Refused, json_answer, parse_json
 from audience_pipeline.sandbox.world import World
 
@@ -42,6 +43,9 @@ def handle(world: World, call: Call) -> Answer:
             )
         content = _route(world, call, customer, resource, verb)
     except GoogleError as error:
+        if error.http == 401:
+            name = "OAUTH_TOKEN_EXPIRED" if error.reason == "ACCESS_TOKEN_EXPIRED" else "OAUTH_TOKEN_INVALID"
+            raise Refused(refusal(AdsError("authenticationError", name, error.text), "v26", trace)) from None
         raise Refused(json_answer(envelope(error), error.http, {"request-id": trace})) from None
     except AdsError as error:
         raise Refused(refusal(error, found[1] if found else "v26", trace)) from None
@@ -76,30 +80,18 @@ def _route(world: World, call: Call, customer: str, resource: str | None, verb: 
             "CUSTOMER_NOT_ALLOWLISTED_FOR_THIS_FEATURE",
             "Customer Match uploads are closed to new adopters: use the Data Manager API.",
         )
-    if (resource, verb) == ("userLists", "mutate"):
-        return _mutate(
-            world, customer, _message(body, {"operations", "partialFailure", "validateOnly", "customerId"})
-        )
+    if verb == "mutate" and resource in {"userLists", *google_criteria.PARENTS}:
+        known = {"operations", "partialFailure", "validateOnly", "customerId"}
+        return _mutate(world, customer, str(resource), strict(body, known))
     if (resource, verb) in {("googleAds", "search"), ("googleAds", "searchStream")}:
         _count(world, 1)
-        query = _message(body, {"query", "pageToken", "validateOnly", "searchSettings", "customerId"}).get(
+        query = strict(body, {"query", "pageToken", "validateOnly", "searchSettings", "customerId"}).get(
             "query"
         )
         fields, rows = search(world, customer, str(query or ""))
         batch = {"results": rows, "fieldMask": ",".join(fields)} if rows else {"fieldMask": ",".join(fields)}
         return [{**batch, "requestId": request_id()}] if verb == "searchStream" else batch
     raise GoogleError(404, "Requested entity was not found.", "NOT_FOUND", "NOT_FOUND")
-
-
-def _message(value: object, known: set[str]) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise GoogleError(400, "Invalid JSON payload received.")
-    unknown = set(value) - known
-    if unknown:
-        raise GoogleError(
-            400, f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot find field.'
-        )
-    return value
 
 
 def over_quota(delay: str) -> AdsError:
@@ -115,16 +107,20 @@ def _count(world: World, operations: int) -> None:
         raise over_quota("30s")
 
 
-def _mutate(world: World, customer: str, body: Mapping[str, Any]) -> object:
+def _mutate(world: World, customer: str, resource: str, body: Mapping[str, Any]) -> object:
     operations = body.get("operations")
     if not isinstance(operations, list) or not operations:
         raise AdsError("requestError", "REQUIRED_FIELD_MISSING", "operations is required.")
     _count(world, len(operations))
     results: list[dict[str, str]] = []
     errors: list[AdsError] = []
+    dry = body.get("validateOnly") is True
     for place, operation in enumerate(operations):
         try:
-            results.append(_operate(world, customer, operation, place, dry=body.get("validateOnly") is True))
+            if resource == "userLists":
+                results.append(_operate(world, customer, operation, place, dry=dry))
+            else:
+                results.append(google_criteria.operate(world, customer, resource, operation, place, dry=dry))
         except AdsError as error:
             if body.get("partialFailure") is not True:
                 raise
@@ -134,12 +130,12 @@ def _mutate(world: World, customer: str, body: Mapping[str, Any]) -> object:
     if errors:
         failure = _failure(errors, "v26", request_id())
         answer["partialFailureError"] = {"code": 3, "message": "Multiple errors.", "details": [failure]}
-    return {} if body.get("validateOnly") is True else answer
+    return {} if dry else answer
 
 
 def _operate(world: World, customer: str, operation: object, place: int, *, dry: bool) -> dict[str, str]:
     where: list[tuple[str, int | None]] = [("operations", place)]
-    parts = _message(operation, {"create", "update", "updateMask", "remove"})
+    parts = strict(operation, {"create", "update", "updateMask", "remove"})
     if "remove" in parts:
         found = re.fullmatch(rf"customers/{customer}/userLists/(\d+)", str(parts["remove"]))
         audience = world.state.audience("google", found[1]) if found else None
@@ -151,11 +147,9 @@ def _operate(world: World, customer: str, operation: object, place: int, *, dry:
             world.state.delete(audience)
         return {"resourceName": str(parts["remove"])}
     if "create" not in parts:
-        raise AdsError(
-            "mutateError", "OPERATION_DOES_NOT_SUPPORT", "Change lists in the Data Manager API.", where
-        )
+        raise AdsError("mutateError", "MUTATE_NOT_ALLOWED", "Change lists in the Data Manager API.", where)
     where.append(("create", None))
-    wanted = _message(parts["create"], {"name", "description", "lookalikeUserList", "membershipLifeSpan"})
+    wanted = strict(parts["create"], {"name", "description", "lookalikeUserList", "membershipLifeSpan"})
     spec = wanted.get("lookalikeUserList")
     if spec is None:
         raise AdsError(
@@ -166,7 +160,7 @@ def _operate(world: World, customer: str, operation: object, place: int, *, dry:
         )
     where.append(("lookalike_user_list", None))
     details = _lookalike(
-        world, customer, _message(spec, {"seedUserListIds", "expansionLevel", "countryCodes"}), where
+        world, customer, strict(spec, {"seedUserListIds", "expansionLevel", "countryCodes"}), where
     )
     if not wanted.get("name"):
         raise AdsError("userListError", "NAME_ALREADY_USED", "A name is required.", where[:2])

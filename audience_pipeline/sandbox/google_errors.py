@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -48,6 +48,21 @@ def invalid(violations: Sequence[Violation]) -> GoogleError:
 def wrong(field: str, reason: str, description: str = "") -> GoogleError:
     """The whole request fails because of one field."""
     return invalid([Violation(field, description or reason.replace("_", " ").capitalize() + ".", reason)])
+
+
+def strict(value: Any, known: Collection[str]) -> dict[str, Any]:
+    """An object of known names only.
+
+    Raises:
+        GoogleError: 400.
+    """
+    if not isinstance(value, dict):
+        raise GoogleError(400, "Invalid JSON payload received.")
+    unknown = set(value) - set(known)
+    if unknown:
+        text = f'Invalid JSON payload received. Unknown name "{min(unknown)}": Cannot find field.'
+        raise GoogleError(400, text)
+    return value
 
 
 def envelope(error: GoogleError) -> dict[str, Any]:

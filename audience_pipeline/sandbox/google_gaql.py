@@ -1,8 +1,7 @@
-"""Queries over ``user_list`` in the Google Ads query language."""
+"""What the Google Ads API tells of a list, and how it says that something is wrong."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,60 +38,8 @@ class AdsError(Exception):
             self.content["location"] = {"fieldPathElements": elements}
 
 
-_QUERY = re.compile(
-    r"\s*SELECT\s+(.+?)\s+FROM\s+(\w+)(?:\s+WHERE\s+(.+?))?(?:\s+LIMIT\s+(\d+))?\s*",
-    re.IGNORECASE | re.DOTALL,
-)
-_TERM = re.compile(
-    r"\s*user_list\.(\w+)\s*(=|!=|IN)\s*(\(.*\)|'[^']*'|\"[^\"]*\"|\w+)\s*", re.IGNORECASE | re.DOTALL
-)
-
-
-def search(world: World, customer: str, query: str) -> tuple[list[str], list[dict[str, Any]]]:
-    """Selected fields and rows of a GAQL query over ``user_list``.
-
-    Raises:
-        AdsError: the query is not understood.
-    """
-    parsed = _QUERY.fullmatch(query)
-    if parsed is None:
-        raise AdsError("queryError", "UNEXPECTED_INPUT", "Error in query: unexpected input.")
-    if parsed[2] != "user_list":
-        raise AdsError(
-            "queryError", "BAD_RESOURCE_TYPE_IN_FROM_CLAUSE", f"'{parsed[2]}' is not kept by the sandbox."
-        )
-    fields = [field.strip() for field in parsed[1].split(",")]
-    terms = []
-    for condition in re.split(r"\s+AND\s+", parsed[3], flags=re.IGNORECASE) if parsed[3] else []:
-        term = _TERM.fullmatch(condition)
-        if term is None:
-            raise AdsError("queryError", "BAD_OPERATOR", "Error in WHERE clause.")
-        terms.append((term[1], term[2].upper(), re.findall(r"[^\s,'\"()]+|(?<=')[^']*(?=')", term[3])))
-    rows = []
-    for audience in world.state.in_account("google", customer):
-        facts = _facts(world, audience)
-        for name in [field.removeprefix("user_list.") for field in fields] + [term[0] for term in terms]:
-            if name not in facts:
-                raise AdsError(
-                    "queryError", "UNRECOGNIZED_FIELD", f"Unrecognized field in the query: '{name}'."
-                )
-        if all((str(facts[name]) in _values(term)) is (operator != "!=") for name, operator, term in terms):
-            selected = {"resource_name", *(field.removeprefix("user_list.") for field in fields)}
-            shown = {_camel(name): facts[name] for name in selected if facts[name] is not None}
-            rows.append({"userList": shown})
-    return fields, rows[: int(parsed[4])] if parsed[4] else rows
-
-
-def _values(parts: list[str]) -> set[str]:
-    return {" ".join(parts), *parts}
-
-
-def _camel(name: str) -> str:
-    head, *rest = name.split("_")
-    return head + "".join(part.title() for part in rest)
-
-
-def _facts(world: World, audience: Audience) -> dict[str, Any]:
+def list_facts(world: World, audience: Audience) -> dict[str, Any]:
+    """The fields of ``user_list``."""
     details = audience.details
     lookalike = None
     if audience.kind == "lookalike":

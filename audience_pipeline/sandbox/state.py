@@ -45,6 +45,8 @@ CREATE TABLE IF NOT EXISTS history (
   audience INTEGER NOT NULL, at REAL NOT NULL, visible_at REAL NOT NULL, action TEXT NOT NULL,
   detail TEXT NOT NULL, message TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS history_audiences ON history (audience);
+CREATE TABLE IF NOT EXISTS criteria (
+  resource TEXT PRIMARY KEY, customer TEXT NOT NULL, details TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS tokens (token TEXT PRIMARY KEY, expires REAL NOT NULL);
 """
 

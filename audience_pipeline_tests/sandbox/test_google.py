@@ -740,3 +740,122 @@ def test_a_list_is_renamed_and_its_old_name_is_free_again(sandbox):
     assert violations(taken) == [("user_list.display_name", "DISPLAY_NAME_ALREADY_USED")]
     assert renamed.json()["displayName"] == "new"
     assert sandbox.google_list("old")["id"] not in {made["id"], other["id"]}
+
+
+def criterion(
+    sandbox, operations: list[dict[str, Any]], where: str = "adGroupCriteria", **more: Any
+) -> dict[str, Any]:
+    path = f"/v26/customers/{sandbox.account}/{where}:mutate"
+    return sandbox.google("POST", path, {"operations": operations, **more}).json()
+
+
+def targeted(sandbox, list_id: str, **more: Any) -> dict[str, Any]:
+    customer = f"customers/{sandbox.account}"
+    return {
+        "create": {
+            "adGroup": f"{customer}/adGroups/1001",
+            "userList": {"userList": f"{customer}/userLists/{list_id}"},
+            **more,
+        }
+    }
+
+
+def ads_error(answer: dict[str, Any]) -> dict[str, str]:
+    return answer["error"]["details"][0]["errors"][0]["errorCode"]
+
+
+@pytest.mark.parametrize(
+    ("modifier", "expected"),
+    [(0.1, None), (10.0, None), (1, None), (0.09, "TOO_LOW"), (10.1, "TOO_HIGH"), (0, "TOO_LOW")],
+)
+def test_a_bid_modifier_lies_between_a_tenth_and_ten(sandbox, modifier, expected):
+    answer = criterion(sandbox, [targeted(sandbox, sandbox.google_list()["id"], bidModifier=modifier)])
+
+    if expected:
+        assert ads_error(answer) == {"rangeError": expected}
+    else:
+        assert answer["results"][0]["resourceName"].startswith(
+            f"customers/{sandbox.account}/adGroupCriteria/1001~"
+        )
+
+
+def test_a_list_is_targeted_changed_read_and_taken_off(sandbox):
+    made = sandbox.google_list()["id"]
+    name = criterion(sandbox, [targeted(sandbox, made, bidModifier=1.25)])["results"][0]["resourceName"]
+    change = {"update": {"resourceName": name, "bidModifier": 1.4}, "updateMask": "bidModifier"}
+    assert criterion(sandbox, [change])["results"] == [{"resourceName": name}]
+    query = (
+        "SELECT ad_group_criterion.user_list.user_list, ad_group_criterion.bid_modifier, "
+        "campaign.bidding_strategy_type FROM ad_group_criterion"
+    )
+    path = f"/v26/customers/{sandbox.account}/googleAds:searchStream"
+
+    (batch,) = sandbox.google("POST", path, {"query": query}).json()
+
+    (row,) = batch["results"]
+    assert row["adGroupCriterion"] == {
+        "resourceName": name,
+        "userList": {"userList": f"customers/{sandbox.account}/userLists/{made}"},
+        "bidModifier": 1.4,
+    }
+    # Where bids are smart a modifier changes nothing: this is how one finds out.
+    assert row["campaign"]["biddingStrategyType"] == "MANUAL_CPC"
+    campaigns = sandbox.google(
+        "POST", path, {"query": "SELECT campaign.id, campaign.bidding_strategy_type FROM campaign"}
+    )
+    strategies = {row["campaign"]["biddingStrategyType"] for row in campaigns.json()[0]["results"]}
+    assert strategies == {"MANUAL_CPC", "TARGET_CPA"}
+    assert criterion(sandbox, [{"remove": name}])["results"] == [{"resourceName": name}]
+    assert ads_error(criterion(sandbox, [{"remove": name}])) == {"mutateError": "RESOURCE_NOT_FOUND"}
+
+
+def test_operations_that_fail_are_told_by_their_index_and_the_others_are_done(sandbox):
+    made = sandbox.google_list()["id"]
+    operations = [
+        targeted(sandbox, made, bidModifier=11),
+        targeted(sandbox, made, negative=True),
+        targeted(sandbox, made),
+        targeted(sandbox, "5"),
+        targeted(sandbox, made, negative=True, bidModifier=2),
+    ]
+
+    answer = criterion(sandbox, operations, partialFailure=True)
+
+    errors = answer["partialFailureError"]["details"][0]["errors"]
+    found = [(error["location"]["fieldPathElements"][0]["index"], error["errorCode"]) for error in errors]
+    assert found == [
+        (0, {"rangeError": "TOO_HIGH"}),
+        (2, {"mutateError": "RESOURCE_ALREADY_EXISTS"}),
+        (3, {"criterionError": "INVALID_USER_LIST"}),
+        (4, {"mutateError": "RESOURCE_ALREADY_EXISTS"}),
+    ]
+    assert [bool(result) for result in answer["results"]] == [False, True, False, False, False]
+    other = sandbox.google_list("b")["id"]
+    both = criterion(sandbox, [targeted(sandbox, other, negative=True, bidModifier=2)])
+    assert ads_error(both) == {"criterionError": "CANNOT_BID_MODIFY_NEGATIVE_CRITERION"}
+    whole = criterion(sandbox, [targeted(sandbox, other), targeted(sandbox, "5")])
+    assert ads_error(whole) == {"criterionError": "INVALID_USER_LIST"}
+    assert criterion(sandbox, [targeted(sandbox, other)])["results"]
+
+
+def test_a_campaign_takes_lists_too_and_only_validating_changes_nothing(sandbox):
+    made, customer = sandbox.google_list()["id"], f"customers/{sandbox.account}"
+    create = {
+        "campaign": f"{customer}/campaigns/102",
+        "userList": {"userList": f"{customer}/userLists/{made}"},
+    }
+
+    assert criterion(sandbox, [{"create": create}], "campaignCriteria", validateOnly=True) == {}
+    answer = criterion(sandbox, [{"create": create}], "campaignCriteria")
+
+    assert answer["results"] == [{"resourceName": f"{customer}/campaignCriteria/102~{made}"}]
+
+
+def test_a_bad_token_at_the_ads_api_is_told_as_that_api_tells_it(sandbox):
+    path = f"/v26/customers/{sandbox.account}/googleAds:search"
+
+    answer = sandbox.google("POST", path, {"query": "x"}, headers={"Authorization": "Bearer wrong"})
+
+    assert answer.status_code == 401
+    assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
+    assert ads_error(answer.json()) == {"authenticationError": "OAUTH_TOKEN_INVALID"}
