@@ -226,7 +226,7 @@ def delivery_tables(
             "rejected": "right",
             "matched": "right",
             "rate": "right",
-            "read on": "left",
+            "read on": "right",
             "state": "left",
         },
         rows,

@@ -13,7 +13,16 @@ from audience_pipeline.customers.mapped import mapped
 from audience_pipeline.defs.comparing import Base, base, sides_of
 from audience_pipeline.defs.lake import dataset
 from audience_pipeline.defs.storage import table_path
-from audience_pipeline.delivery.advice import Known, few, low_rate, rate_advice, signals_of, size_advice
+from audience_pipeline.delivery.advice import (
+    Known,
+    Matched,
+    few,
+    low_rate,
+    matched,
+    rate_advice,
+    signals_of,
+    size_advice,
+)
 from audience_pipeline.delivery.agreement import Disagreement, disagreements
 from audience_pipeline.delivery.composition import ShareOn, shares
 from audience_pipeline.delivery.status import Status, status
@@ -48,12 +57,12 @@ def details(settings: Settings, store: MemberStore, audience: str) -> Details:
     advice: dict[Platform, list[str]] = {}
     for row in rows:
         platform = Platform(row.platform)
-        said = [size_advice(CAPABILITIES[platform], row.size_low, row.size_high)]
+        said = [size_advice(CAPABILITIES[platform], _matched(row))]
         if low_rate(row.match_rate_low, row.match_rate_high):
             said += _of_the_rate(settings, store, row, known, now.date())
         if any(said):
             advice[platform] = [sentence for sentence in said if sentence]
-    small = [Platform(row.platform) for row in rows if few(row.size_low, row.size_high)]
+    small = [Platform(row.platform) for row in rows if few(_matched(row))]
     if known is None:
         return Details(rows, advice=advice, small=small)
     sides = next((found for _, found in sides_of(store, known, lambda name, _: name == audience, now)), [])
@@ -65,6 +74,10 @@ def details(settings: Settings, store: MemberStore, audience: str) -> Details:
         advice=advice,
         small=small,
     )
+
+
+def _matched(row: Status) -> Matched | None:
+    return matched(row.size_low, row.size_high, row.sent, (row.match_rate_low, row.match_rate_high))
 
 
 def _of_the_rate(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from math import ceil, floor
 
 import numpy as np
 import polars as pl
@@ -72,23 +73,54 @@ def low_rate(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and (low + high) / 2 < LOW_RATE
 
 
-def few(low: int | None, high: int | None) -> bool:
-    """Whether the middle of a size lies below ``USEFUL_SIZE``; not where the platform shows none."""
-    return high is not None and ((low or 0) + high) / 2 < USEFUL_SIZE
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """How many people a platform matches, between two bounds, and how that is known."""
+
+    low: int
+    high: int
+    computed: str = ""
+    """From what it was computed, where the platform shows no size or a mere floor."""
 
 
-def size_advice(capabilities: Capabilities, low: int | None, high: int | None) -> str:
-    """What is wrong with the size that a platform shows, its own floor beside it; empty when nothing is."""
-    if high is None or not few(low, high):
+def matched(
+    size_low: int | None, size_high: int | None, delivered: int, rate: tuple[float | None, float | None]
+) -> Matched | None:
+    """The size that the platform shows; where it shows none or a mere floor, the people sent times the match
+    rate, as far as that says more; None where nobody knows.
+    """
+    low, high = size_low or 0, size_high
+    if high is not None and (low or not high):
+        return Matched(low, high)
+    known = None if high is None else Matched(low, high)
+    if rate[0] is None or rate[1] is None:
+        # Nobody is matched who was not sent; of many people that says nothing.
+        small = delivered < min(USEFUL_SIZE, high or USEFUL_SIZE)
+        return Matched(0, delivered, "no more were sent") if small else known
+    computed = floor(delivered * rate[0]), ceil(delivered * rate[1])
+    if high is not None and computed[1] > high:
+        return known
+    return Matched(*computed, f"{percentage(*rate)} of the {people(delivered)} sent")
+
+
+def few(found: Matched | None) -> bool:
+    """Whether the middle of a size lies below ``USEFUL_SIZE``; not where nobody knows one."""
+    return found is not None and (found.low + found.high) / 2 < USEFUL_SIZE
+
+
+def size_advice(capabilities: Capabilities, found: Matched | None) -> str:
+    """What is wrong with a size, the platform's own floor beside it; empty when nothing is."""
+    if found is None or not few(found):
         return ""
-    floor, platform = capabilities.minimum_audience, capabilities.platform.value
-    shown = size(low, high)
+    floor_, platform = capabilities.minimum_audience, capabilities.platform.value
+    shown = size(found.low, found.high)
     verb = "is" if shown == "1" else "are"
-    least = f"{platform} needs {floor:,} to deliver ads"
-    if floor >= USEFUL_SIZE:
-        return f"{shown} {verb} matched; {least}"
-    joined = "and" if high < floor else "while"
-    return f"{shown} {verb} matched; below {USEFUL_SIZE:,} an audience hardly pays, {joined} {least}"
+    how = f" ({found.computed})" if found.computed else ""
+    least = f"{platform} needs {floor_:,} to deliver ads"
+    if floor_ >= USEFUL_SIZE:
+        return f"{shown} {verb} matched{how}; {least}"
+    joined = "and" if found.high < floor_ else "while"
+    return f"{shown} {verb} matched{how}; below {USEFUL_SIZE:,} an audience hardly pays, {joined} {least}"
 
 
 def rate_advice(

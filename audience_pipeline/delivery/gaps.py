@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from audience_pipeline.delivery.advice import size_advice
+from audience_pipeline.delivery.advice import matched, size_advice
 from audience_pipeline.delivery.brake import people
 from audience_pipeline.ledger.records import AudienceState, Batch, Held, MemberState, PlatformAudience
 from audience_pipeline.platforms.contract import Capabilities, RemoteAudience
@@ -84,7 +84,7 @@ def on_the_platform(
 
     Args:
         capabilities: the platform.
-        known: the audience as the ledger has it.
+        known: the audience as the ledger has it, with the match rate that is known now.
         remote: as the platform shows it.
         here: who was delivered.
         before: the size that earlier verifications expect.
@@ -98,7 +98,9 @@ def on_the_platform(
             f"It is named '{remote.name}' there and '{known.remote_name}' here: somebody renamed it. "
             "The next delivery gives it its name back.",
         )
-    yield from _of_its_status(capabilities, name, remote)
+    rate = known.match_rate_low, known.match_rate_high
+    small = size_advice(capabilities, matched(remote.size_low, remote.size_high, here.delivered, rate))
+    yield from _of_its_status(platform, name, remote, small)
     shown = remote.size_low
     if shown is not None and shown > max(here.delivered * ROUNDING, SMALLEST_SHOWN):
         yield Gap(
@@ -140,24 +142,22 @@ def expected(
     return Reference(size, now) if size else None
 
 
-def _of_its_status(capabilities: Capabilities, name: str, remote: RemoteAudience) -> Iterator[Gap]:
+def _of_its_status(platform: str, name: str, remote: RemoteAudience, small: str) -> Iterator[Gap]:
     status = remote.status.rstrip(".")
     if _says(status, *_FLAGGED):
         yield Gap(
             name,
             "flagged",
-            f"{capabilities.platform.value} has a remark: {status}. Look at it there; a name or description "
+            f"{platform} has a remark: {status}. Look at it there; a name or description "
             "that breaks its rules is changed in the audience's file and delivered.",
         )
     elif _says(status, "expires"):
         yield Gap(
             name,
             "expiring",
-            f"{capabilities.platform.value} will delete it: {status}. Use it in a campaign that runs, or "
-            "deliver a change.",
+            f"{platform} will delete it: {status}. Use it in a campaign that runs, or deliver a change.",
         )
-    elif not remote.ready and size_advice(capabilities, remote.size_low, remote.size_high):
-        small = size_advice(capabilities, remote.size_low, remote.size_high)
+    elif not remote.ready and small:
         yield Gap(
             name,
             "small",
@@ -187,8 +187,18 @@ def twins(known: Sequence[PlatformAudience], there: Sequence[RemoteAudience]) ->
             )
 
 
+def being_sent(planned: Sequence[Batch], now: datetime) -> int:
+    """People in batches that a run may just be sending."""
+    return sum(batch.rows for batch in planned if now - batch.planned_at <= ANSWERED_AFTER)
+
+
 def in_the_ledger(
-    capabilities: Capabilities, known: PlatformAudience, here: Held, under_way: Sequence[Batch], now: datetime
+    capabilities: Capabilities,
+    known: PlatformAudience,
+    here: Held,
+    under_way: Sequence[Batch],
+    sending: int,
+    now: datetime,
 ) -> Iterator[Gap]:
     """What the ledger itself says is not as it should be.
 
@@ -197,6 +207,7 @@ def in_the_ledger(
         known: the audience.
         here: who was delivered.
         under_way: batches that the platform is processing.
+        sending: people of :func:`being_sent`.
         now: from which ages are counted.
     """
     name = known.key.audience
@@ -208,7 +219,7 @@ def in_the_ledger(
             f"{people(sum(batch.rows for batch in late))} have been in processing for more than "
             f"{TOO_LONG.total_seconds() / 3600:.0f} hours: deliver again; if it persists, ask the platform.",
         )
-    moving = sum(batch.rows for batch in under_way)
+    moving = sum(batch.rows for batch in under_way) + sending
     adding, removing = (here.states.get(state, 0) for state in (MemberState.ADDING, MemberState.REMOVING))
     if adding + removing > moving:
         yield Gap(

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from audience_pipeline.delivery.advice import size_advice
 from audience_pipeline.delivery.brake import REFRESH_AFTER
 from audience_pipeline.delivery.figures import percentage, size
 from audience_pipeline.ledger import deliveries, overview
@@ -182,11 +181,6 @@ def row_of(known: PlatformAudience, seen: Seen) -> Status:
         message=last.message if last else "",
         release=_release(known.key) if held else "",
     )
-
-
-def too_small(row: Status, known: PlatformAudience) -> str:
-    """What is wrong with the size that the platform shows, or empty."""
-    return size_advice(CAPABILITIES[known.key.platform], row.size_low, row.size_high)
 
 
 def _release(key: AudienceKey) -> str:

@@ -83,8 +83,9 @@ def verify(
     found = list(_unanswered(unanswered, platform, account, now))
     found += _without_consent(store, held, consent_lost)
     for one in known:
-        here, moving = held[one.key], under_way.get(one.key, ())
-        found += gaps_of.in_the_ledger(client.capabilities, one, here, moving, now)
+        moving = under_way.get(one.key, ())
+        young = gaps_of.being_sent(unanswered.get(one.key, ()), now)
+        found += gaps_of.in_the_ledger(client.capabilities, one, held[one.key], moving, young, now)
     try:
         there = client.audiences()
     except PlatformError as error:
@@ -99,18 +100,18 @@ def verify(
             found += gaps_of.missing(one)
             continue
         here = held[one.key]
-        read.append(as_read(one, remote, here.uploads, here.delivered, now))
+        shown = as_read(one, remote, here.uploads, here.delivered, now)
+        read.append(shown)
         before = seen_before.get(one.key.audience)
         moved = [*removals.get(one.key.audience, ()), *removals.get(gaps_of.EVERYWHERE, ())]
         less = gaps_of.gone_since(before, moved)
         reference = gaps_of.expected(before, remote, here.delivered, less, now)
         if reference is not None:
             seen[one.key.audience] = reference
-        found += gaps_of.on_the_platform(client.capabilities, one, remote, here, before, less)
+        found += gaps_of.on_the_platform(client.capabilities, shown, remote, here, before, less)
     found += gaps_of.twins(known, there)
     with store.ledger.begin() as connection:
-        for one in read:
-            deliveries.put_audience(connection, one)
+        overview.put_figures(connection, read)
     return Verification(platform.value, account, now, len(known), tuple(found), seen)
 
 

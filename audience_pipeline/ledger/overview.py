@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, bindparam, func, select, update
 
 from audience_pipeline.ledger import schema
-from audience_pipeline.ledger.records import AudienceKey, Batch, BatchState, Delivery, DeliveryState
-from audience_pipeline.ledger.rows import as_batch, as_delivery
+from audience_pipeline.ledger.records import (
+    AudienceKey,
+    Batch,
+    BatchState,
+    Delivery,
+    DeliveryState,
+    PlatformAudience,
+)
+from audience_pipeline.ledger.rows import as_batch, as_delivery, key_values
 from audience_pipeline.platforms.contract import Platform
 
 _KEY = ("platform", "account", "audience")
+_FIGURES = (
+    "status",
+    "size_low",
+    "size_high",
+    "match_rate_low",
+    "match_rate_high",
+    "match_rate_how",
+    "read_at",
+)
 _ANSWERED = (BatchState.SENT.value, BatchState.SETTLED.value)
 
 
@@ -88,3 +104,23 @@ def removals_since(
     for audience, planned_at, people in rows:
         found[audience].append((planned_at, people))
     return dict(found)
+
+
+def put_figures(connection: Connection, audiences: Sequence[PlatformAudience]) -> None:
+    """Write what platforms show of audiences, and nothing else: a delivery may have gone on meanwhile."""
+    table = schema.platform_audiences
+    statement = (
+        update(table)
+        .where(*(table.c[name] == bindparam(f"its_{name}") for name in (*_KEY, "remote_id")))
+        .values({name: bindparam(f"new_{name}") for name in _FIGURES})
+    )
+    rows = [
+        {
+            **{f"its_{name}": value for name, value in key_values(one.key).items()},
+            "its_remote_id": one.remote_id,
+            **{f"new_{name}": getattr(one, name) for name in _FIGURES},
+        }
+        for one in audiences
+    ]
+    if rows:
+        connection.execute(statement, rows)

@@ -120,12 +120,13 @@ def test_a_low_match_rate_comes_with_what_was_counted(run: Run, shop: Settings) 
     found = run("audiences", "status", "best", "--dir", shop.home, "--json").json
     (platform,) = found["platforms"]
 
-    assert platform["advice"][0] == (
+    assert platform["advice"][0].startswith("100 to 200 are matched (10 to 20 % of the 1,000 people sent)")
+    assert platform["advice"][1] == (
         "10 to 20 % of 1,000 people are matched: 90 % have e-mail address only, 10 % have e-mail address and "
         "phone number."
     )
-    assert platform["advice"][1].startswith("900 people have no phone number")
-    assert platform["advice"][2] == "All are hashed by the rules in use (version 1): that is not the cause."
+    assert platform["advice"][2].startswith("900 people have no phone number")
+    assert platform["advice"][3] == "All are hashed by the rules in use (version 1): that is not the cause."
 
 
 def test_a_small_audience_comes_with_suggestions_or_why_there_are_none(run: Run, shop: Settings) -> None:

@@ -11,8 +11,10 @@ import pytest
 from audience_pipeline.audiences.match_rate import match_model, signal_columns
 from audience_pipeline.delivery.advice import (
     Known,
+    Matched,
     few,
     low_rate,
+    matched,
     rate_advice,
     signals_of,
     size_advice,
@@ -119,33 +121,74 @@ def test_contacts_that_are_mostly_fresh_are_not_mentioned() -> None:
     assert not any("last stated" in one for one in said(0.2, 0.2, known(META, (EMAIL, 100), stated=stated)))
 
 
+NOBODY_KNOWS = (None, None)
+
+
+def told(capabilities: Capabilities, low: int | None, high: int | None, delivered: int, rate: object) -> str:
+    return size_advice(capabilities, matched(low, high, delivered, rate))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
-    ("capabilities", "low", "high", "sentence"),
+    ("capabilities", "shown", "delivered", "rate", "sentence"),
     [
         (
             META,
-            0,
-            1_000,
-            "at most 1,000 are matched; below 1,000 an audience hardly pays, while meta needs 100",
+            (60, 60),
+            90,
+            NOBODY_KNOWS,
+            "60 are matched; below 1,000 an audience hardly pays, and meta needs 100",
         ),
+        (TIKTOK, (640, 640), 900, NOBODY_KNOWS, "640 are matched; tiktok needs 1,000 to deliver ads"),
+        (GOOGLE, (1, 1), 5, NOBODY_KNOWS, "1 is matched; below 1,000"),
         (
             META,
-            60,
-            60,
-            "60 are matched; below 1,000 an audience hardly pays, and meta needs 100 to deliver ads",
+            (0, 1_000),
+            5_000,
+            NOBODY_KNOWS,
+            "at most 1,000 are matched; below 1,000 an audience hardly pays, while",
         ),
-        (TIKTOK, 640, 640, "640 are matched; tiktok needs 1,000 to deliver ads"),
-        (GOOGLE, 1, 1, "1 is matched; below 1,000"),
+        (META, (0, 1_000), 26, NOBODY_KNOWS, "at most 26 are matched (no more were sent); below 1,000"),
+        (
+            META,
+            (0, 1_000),
+            559,
+            (0.72, 0.72),
+            "402 to 403 are matched (72 % of the 559 people sent); below 1,000",
+        ),
+        (
+            GOOGLE,
+            (None, None),
+            99,
+            (0.7, 0.8),
+            "69 to 80 are matched (70 to 80 % of the 99 people sent); below 1,000",
+        ),
+        (META, (0, 1_000), 5_000, (0.1, 0.9), "at most 1,000 are matched; below 1,000"),
     ],
 )
-def test_a_small_size_stands_beside_the_floor_of_the_platform(capabilities, low, high, sentence) -> None:
-    assert size_advice(capabilities, low, high).startswith(sentence)
+def test_a_small_size_stands_beside_the_floor_of_the_platform(
+    capabilities, shown, delivered, rate, sentence
+) -> None:
+    assert told(capabilities, *shown, delivered, rate).startswith(sentence)
 
 
-@pytest.mark.parametrize(("low", "high"), [(1_000, 1_000), (1_000, 1_200), (900, 1_200), (None, None)])
-def test_a_size_that_suffices_or_is_not_shown_is_not_called_small(low, high) -> None:
-    assert not few(low, high)
-    assert size_advice(TIKTOK, low, high) == ""
+@pytest.mark.parametrize(
+    ("shown", "delivered", "rate"),
+    [
+        ((1_000, 1_000), 2_000, NOBODY_KNOWS),
+        ((1_000, 1_200), 2_000, (0.1, 0.1)),
+        ((900, 1_200), 2_000, NOBODY_KNOWS),
+        ((None, None), 1_500, NOBODY_KNOWS),
+        ((None, None), 2_000, (0.6, 0.7)),
+    ],
+)
+def test_a_size_that_suffices_or_that_nobody_knows_is_not_called_small(shown, delivered, rate) -> None:
+    assert told(TIKTOK, *shown, delivered, rate) == ""
+
+
+def test_the_floor_of_a_platform_is_taken_for_no_size_where_the_rate_says_more() -> None:
+    assert matched(0, 1_000, 559, (0.5, 0.6)) == Matched(279, 336, "50 to 60 % of the 559 people sent")
+    assert matched(0, 0, 559, (0.5, 0.6)) == Matched(0, 0)
+    assert not few(None)
 
 
 def test_signals_are_counted_from_what_was_sent() -> None:

@@ -345,10 +345,16 @@ def test_a_batch_without_an_answer_is_a_gap_when_no_run_can_live_any_more(shop: 
     key = shop.arrived(number=10)
     shop.batch(key, range(10, 13), settled=None)
 
-    assert "unanswered" not in kinds(checked(shop, shows(low=10, high=10), at=NOW + timedelta(hours=1)))
     gaps = checked(shop, shows(low=10, high=10), at=NOW + timedelta(hours=4)).gaps
 
     assert "3 people are in batches whose outcome nobody knows" in gaps[0].sentence
+
+
+def test_what_a_run_is_just_sending_is_no_gap(shop: Shop) -> None:
+    key = shop.arrived(number=10)
+    shop.batch(key, range(10, 13), settled=None)
+
+    assert checked(shop, shows(low=10, high=10), at=NOW + timedelta(hours=1)).ok
 
 
 def test_a_batch_that_is_processed_for_days_is_a_gap(shop: Shop) -> None:

@@ -108,3 +108,22 @@ def test_removals_since_a_moment_are_those_that_the_platform_has_accepted(store:
 
     assert sorted(found["best"]) == [(NOW + timedelta(hours=5), 3), (NOW + timedelta(hours=6), 3)]
     assert elsewhere == {}
+
+
+def test_figures_are_written_over_an_audience_that_is_still_the_same_and_nothing_else(
+    store: MemberStore,
+) -> None:
+    known = PlatformAudience(BEST, "best", AudienceState.FILLING, NOW, remote_id="1")
+    read = replace(known, status="Normal.", size_low=5, size_high=6, read_at=NOW)
+    for now_there, size in (
+        (replace(known, state=AudienceState.ACTIVE), 5),
+        (replace(known, remote_id="2"), None),
+    ):
+        with store.ledger.begin() as connection:
+            deliveries.put_audience(connection, now_there)
+            overview.put_figures(connection, [read])
+            overview.put_figures(connection, [])
+            found = deliveries.audience(connection, BEST)
+
+        assert found is not None
+        assert (found.size_low, found.state, found.remote_id) == (size, now_there.state, now_there.remote_id)
