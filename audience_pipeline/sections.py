@@ -200,6 +200,8 @@ class Account(Section):
     """Google: where the Google Ads API is reached, besides the Data Manager API."""
     login_account: str = ""
     """Google: the manager account through which access runs."""
+    requests_per_second: Annotated[float, Field(gt=0, le=1_000)] | None = None
+    """TikTok: what the level of the app allows, which is not published; without it, what every level does."""
 
     @property
     def ids(self) -> tuple[str, ...]:

@@ -43,8 +43,8 @@ BASE_URLS: Mapping[str, tuple[str, str]] = {
     "google": ("GOOGLE_DATA_MANAGER_BASE_URL", "https://datamanager.googleapis.com"),
     "tiktok": ("TIKTOK_BASE_URL", "https://business-api.tiktok.com"),
 }
-ADS_BASE_URL = ("GOOGLE_ADS_BASE_URL", "https://googleads.googleapis.com")
-"""Google's second API, which tells of audiences what the first one does not."""
+ADS_BASE_URL = "GOOGLE_ADS_BASE_URL"
+"""Variable of Google's second API, which tells of audiences what the first one does not."""
 ACCOUNTS: Mapping[str, str] = {
     "meta": "META_AD_ACCOUNT_ID",
     "google": "GOOGLE_CUSTOMER_ID",
@@ -134,7 +134,8 @@ class Settings(Section):
                 .resolve(),
                 dbt_project=PROJECT_ROOT / "dbt",
                 config=config.model_copy(update={"platforms": _platforms(config.platforms, env)}),
-                secrets=Path(env.get("AUDIENCE_SECRETS") or home / SECRETS_NAME).expanduser().resolve(),
+                # A link is not followed here: whoever reads the file looks at whose it is.
+                secrets=Path(env.get("AUDIENCE_SECRETS") or home / SECRETS_NAME).expanduser().absolute(),
                 threads=_threads(env.get("AUDIENCE_THREADS")),
                 in_process=env.get("AUDIENCE_IN_PROCESS") == "1",
             )
@@ -197,8 +198,7 @@ def _platforms(platforms: Platforms, env: Mapping[str, str]) -> Platforms:
         said: Account = getattr(platforms, name)
         update: dict[str, Any] = {"base_url": env.get(url_variable) or said.base_url or url}
         if name == "google":
-            ads_variable, ads_url = ADS_BASE_URL
-            update["ads_base_url"] = env.get(ads_variable) or said.ads_base_url or ads_url
+            update["ads_base_url"] = env.get(ADS_BASE_URL) or said.ads_base_url
         accounts[name] = said.model_copy(update={**update, **_accounts(ACCOUNTS[name], env)})
     return platforms.model_copy(update=accounts)
 

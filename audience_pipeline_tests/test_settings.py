@@ -69,11 +69,7 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, config_file: Path) -
     assert (settings.threads, settings.in_process) == (3, True)
     platforms = settings.config.platforms
     assert platforms.meta == Account(account="9", base_url="http://in.environment")
-    assert platforms.google == Account(
-        account="2",
-        base_url="https://datamanager.googleapis.com",
-        ads_base_url="https://googleads.googleapis.com",
-    )
+    assert platforms.google == Account(account="2", base_url="https://datamanager.googleapis.com")
     assert platforms.tiktok.base_url == "https://business-api.tiktok.com"
 
 
@@ -306,4 +302,7 @@ def test_the_file_of_the_credentials_lies_in_the_workspace_or_where_a_variable_s
     assert Settings.from_environment({**home, "AUDIENCE_SECRETS": "/run/secrets/ads"}).secrets == Path(
         "/run/secrets/ads"
     )
+    linked = tmp_path / "link.yaml"
+    linked.symlink_to(tmp_path / "elsewhere.yaml")
+    assert Settings.from_environment({**home, "AUDIENCE_SECRETS": str(linked)}).secrets == linked, "as it is"
     assert Settings.from_environment(home).delivered == tmp_path / "lake" / "delivered"

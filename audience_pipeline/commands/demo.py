@@ -138,7 +138,11 @@ def _run(
         done = deliver(demo_settings(home), step)
     if unfinished := done.unfinished:
         raise JobFailedError(" | ".join(unfinished))
-    return changed or any(report.sent or report.removed for report in done.reports)
+    changed = changed or any(report.sent or report.removed for report in done.reports)
+    if changed:
+        with clock.stage("entities for SQL") as step:
+            run_job(settings, "verify", step, selection=["entities"])
+    return changed
 
 
 def _land(home: Path, files: dict[str, list[Path]], clock: Clock, said: dict[str, Any] | None = None) -> bool:

@@ -15,6 +15,7 @@ from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.sections import Attribution, CouponCode
 from audience_pipeline.settings import (
     CONFIG_NAME,
+    Account,
     Calendar,
     Config,
     Platforms,
@@ -37,6 +38,8 @@ COUPONS = {
     "NEWS10": CouponCode(campaign="newsletter", channel="email"),
 }
 """What the codes of the synthetic shop stand for; the others are given to everybody."""
+DEMO_PLATFORMS = Platforms(sandbox_only=True, tiktok=Account(requests_per_second=16))
+"""The sandbox answers as fast as TikTok does at its higher levels."""
 
 
 def demo_settings(home: Path, config: Config | None = None) -> Settings:
@@ -63,7 +66,7 @@ def demo_settings(home: Path, config: Config | None = None) -> Settings:
     file = home / CONFIG_NAME
     if not file.is_file():
         said = config or Config(shop=Shop(name="demo"))
-        write_config(file, said.model_copy(update={"platforms": Platforms(sandbox_only=True)}))
+        write_config(file, said.model_copy(update={"platforms": DEMO_PLATFORMS}))
     return _within_data(Settings.at(home, read_config(file), env))
 
 

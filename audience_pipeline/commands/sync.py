@@ -153,22 +153,19 @@ def deliver(
     done = Delivered(
         [together.outcomes[one] for one in platforms if one in together.outcomes],
         _grouped(together.errors),
-        _afterwards(settings, step) if not (config or {}).get("dry_run") else (),
+        _erased(settings, step) if not (config or {}).get("dry_run") else (),
     )
     # Why a run stopped is told better by what its platforms said, where that was the reason.
     return done if done.unfinished or not stopped else replace(done, failures=[stopped])
 
 
-def _afterwards(settings: Settings, step: Step) -> list[str]:
-    """Delete whoever asked for it and is gone from every platform, and show what is there now to SQL."""
-    from audience_pipeline.defs.entities import publish_entities
+def _erased(settings: Settings, step: Step) -> list[str]:
+    """Delete whoever asked for it and is gone from every platform; a sentence for each request."""
     from audience_pipeline.defs.erasure import complete
     from audience_pipeline.ledger.database import Ledger
 
     with Ledger.open(settings.ledger_url) as ledger:
-        finished = complete(settings, ledger, step)
-        publish_entities(settings, ledger)
-    return [f"Request {one.request_id}: {one.sentence}" for one in finished]
+        return [f"Request {one.request_id}: {one.sentence}" for one in complete(settings, ledger, step)]
 
 
 def _grouped(errors: Mapping[Platform, BaseException]) -> list[str]:

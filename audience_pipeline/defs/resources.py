@@ -3,13 +3,15 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import dagster as dg
 
 from audience_pipeline.ledger.database import Ledger
-from audience_pipeline.platforms.contract import AudienceClient, Platform
+from audience_pipeline.platforms.contract import CAPABILITIES, AudienceClient, Platform
+from audience_pipeline.platforms.pace import Pace
 from audience_pipeline.settings import Account, Settings
 
 
@@ -62,6 +64,7 @@ class PlatformResource(dg.ConfigurableResource[None]):
     ads_base_url: str = ""
     accounts: list[str]
     login_account: str = ""
+    requests_per_second: float | None = None
     sandbox_only: bool = False
     secrets: str = ""
     """Path of the file of credentials; what it holds is never configuration."""
@@ -77,6 +80,7 @@ class PlatformResource(dg.ConfigurableResource[None]):
             ads_base_url=account.ads_base_url,
             accounts=list(account.ids),
             login_account=account.login_account,
+            requests_per_second=account.requests_per_second,
             secrets=str(settings.secrets),
         )
 
@@ -110,10 +114,17 @@ class PlatformResource(dg.ConfigurableResource[None]):
         """
         if sentence := self.missing():
             raise NotConfiguredError(sentence)
-        known = self._credentials()
-        return [self._client(account, known) for account in self.accounts]
+        known, together = self._credentials(), self._pace()
+        return [self._client(account, known, together) for account in self.accounts]
 
-    def _client(self, account: str, known: Mapping[str, str]) -> AudienceClient:
+    def _pace(self) -> Pace:
+        """What all accounts together keep to where a platform counts the requests of a project or an app."""
+        rates = CAPABILITIES[Platform(self.platform)].rates
+        if self.requests_per_second is not None:
+            rates = tuple(replace(rate, requests=self.requests_per_second, seconds=1) for rate in rates)
+        return Pace(rates)
+
+    def _client(self, account: str, known: Mapping[str, str], together: Pace) -> AudienceClient:
         platform = Platform(self.platform)
         if platform is Platform.META:
             from audience_pipeline.platforms.meta import MetaClient
@@ -123,6 +134,8 @@ class PlatformResource(dg.ConfigurableResource[None]):
                 access_token=known["META_ACCESS_TOKEN"],
                 account=account,
                 app_secret=known.get("META_APP_SECRET"),
+                # Meta counts those of each account.
+                pace=self._pace(),
             )
         if platform is Platform.GOOGLE:
             from audience_pipeline.platforms.google import GoogleClient
@@ -135,11 +148,16 @@ class PlatformResource(dg.ConfigurableResource[None]):
                 client_id=known.get("GOOGLE_CLIENT_ID"),
                 client_secret=known.get("GOOGLE_CLIENT_SECRET"),
                 refresh_token=known.get("GOOGLE_REFRESH_TOKEN"),
+                ads_base_url=self.ads_base_url or None,
+                pace=together,
             )
         from audience_pipeline.platforms.tiktok import TikTokClient
 
         return TikTokClient(
-            base_url=self.base_url, access_token=known["TIKTOK_ACCESS_TOKEN"], account=account
+            base_url=self.base_url,
+            access_token=known["TIKTOK_ACCESS_TOKEN"],
+            account=account,
+            pace=together,
         )
 
     def _credentials(self) -> Mapping[str, str]:

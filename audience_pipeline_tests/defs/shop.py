@@ -17,6 +17,7 @@ from audience_pipeline.defs.privacy import request
 from audience_pipeline.defs.storage import table_path, write_table
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.sections import Consent
 from audience_pipeline.settings import Config, Settings
 from audience_pipeline.sources.requests import one_person
@@ -75,6 +76,13 @@ class Shop:
         tables = {
             "customer_profile": pl.DataFrame(
                 {"customer_id": ids, "customer_no": pl.Series(numbers, dtype=pl.UInt32)}
+            ),
+            "consent": pl.DataFrame(
+                {
+                    "customer_id": ids,
+                    **dict.fromkeys(("opted_out", *(f"opted_out_{one}" for one in Platform)), False),
+                    **{f"advertising_{one}": True for one in Platform},
+                }
             ),
             "identifiers": known,
             "identities": pl.DataFrame({"source_id": list(sources), "customer_id": list(sources.values())}),

@@ -81,6 +81,27 @@ def test_each_ad_account_has_a_client_in_the_order_of_the_settings(
     assert [client.account for client in clients] == ["222", "111", "333"]
 
 
+@pytest.mark.parametrize(("platform", "shared"), [("meta", False), ("google", True), ("tiktok", True)])
+def test_accounts_whose_requests_a_platform_counts_together_keep_one_pace(
+    platform: str, shared: bool, with_tokens: None
+) -> None:
+    first, second = resource(Platform(platform), "1", "2").clients()
+
+    assert (first._http.pace is second._http.pace) is shared  # type: ignore[attr-defined]
+
+
+def test_how_fast_tiktok_is_asked_is_a_setting(with_tokens: None) -> None:
+    tiktok = Account(account="1", base_url="http://127.0.0.1:9", requests_per_second=20)
+    settings = Settings.at(Path("nowhere"), Config(platforms=Platforms(tiktok=tiktok)), {})
+
+    [fast] = PlatformResource.of(Platform.TIKTOK, settings).clients()
+    [usual] = resource(Platform.TIKTOK).clients()
+
+    waits = [[client._http.pace.wait({"calls": 1}) for _ in range(3)] for client in (fast, usual)]  # type: ignore[attr-defined]
+    assert waits[0][2] == pytest.approx(2 / 20, abs=0.05)
+    assert waits[1][2] == pytest.approx(2 / 4, abs=0.05)
+
+
 @pytest.mark.parametrize("platform", Platform)
 def test_credentials_in_a_file_of_the_workspace_are_enough_and_are_shown_nowhere(
     platform: Platform, tmp_path: Path
