@@ -72,9 +72,9 @@ def _deliveries(settings: Settings, ledger: Ledger) -> list[dict[str, Any]]:
 
 def _audiences(settings: Settings, as_of: date) -> list[dict[str, Any]]:
     from audience_pipeline.audiences.stored import stored_sizes
-    from audience_pipeline.defs.storage import table_path
 
-    members = table_path(settings.lake, "audience_memberships", as_of.isoformat())
+    # As defs.storage has it, without loading Dagster for it.
+    members = settings.lake / "audience_memberships" / f"{as_of.isoformat()}.parquet"
     if not members.is_file():
         return []
     sizes = stored_sizes(members).select("audience", members="size", holdout="held_out")

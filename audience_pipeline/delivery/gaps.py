@@ -26,8 +26,6 @@ _FLAGGED = ("flag", "integrity", "violat", "low match", "invalid", "closed")
 """Words of platforms' remarks on audiences that somebody has to look at."""
 HARMLESS = frozenset({"small", "not_ready"})
 """Kinds of gaps that are usual for small and for young audiences."""
-EVERYWHERE = "*"
-"""The audience under which the ledger keeps removals from all audiences of an account."""
 
 
 @dataclass(frozen=True, slots=True)

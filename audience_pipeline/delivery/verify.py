@@ -14,6 +14,7 @@ from audience_pipeline.delivery import gaps as gaps_of
 from audience_pipeline.delivery.brake import people
 from audience_pipeline.delivery.figures import as_read
 from audience_pipeline.delivery.gaps import Gap, Reference
+from audience_pipeline.delivery.removals import EVERYWHERE
 from audience_pipeline.ledger import deliveries, overview
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.ledger.records import AudienceKey, BatchState, Held, MemberState, PlatformAudience
@@ -103,7 +104,7 @@ def verify(
         shown = as_read(one, remote, here.uploads, here.delivered, now)
         read.append(shown)
         before = seen_before.get(one.key.audience)
-        moved = [*removals.get(one.key.audience, ()), *removals.get(gaps_of.EVERYWHERE, ())]
+        moved = [*removals.get(one.key.audience, ()), *removals.get(EVERYWHERE, ())]
         less = gaps_of.gone_since(before, moved)
         reference = gaps_of.expected(before, remote, here.delivered, less, now)
         if reference is not None:

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from audience_pipeline.delivery.figures import as_read, match_rate, percentage, size
-from audience_pipeline.delivery.gaps import EVERYWHERE, Reference, expected, gone_since
+from audience_pipeline.delivery.gaps import Reference, expected, gone_since
+from audience_pipeline.delivery.removals import EVERYWHERE
 from audience_pipeline.delivery.status import Status, problems_first, status
 from audience_pipeline.delivery.verify import NOTHING, Verification, not_configured, verify
 from audience_pipeline.ledger import Ledger, deliveries
