@@ -13,6 +13,7 @@ from sqlalchemy import JSON, Column, Connection, Date, Float, Integer, MetaData,
 
 from audience_pipeline.ledger.columns import UtcDateTime
 
+_JSON = JSON(none_as_null=True)
 entities = MetaData()
 """Apart from the schema of the ledger: what lies here can be thrown away."""
 
@@ -28,10 +29,10 @@ unified_audience = _entity(
     "Audiences as they are defined; who is in them lies in the lake",
     Column("name", String(255), primary_key=True),
     Column("description", Text, nullable=False),
-    Column("inclusion_criteria", JSON, nullable=False, comment="The rule, as its file has it"),
-    Column("exclusion_criteria", JSON, comment="Null where nobody is excluded"),
-    Column("data_sources", JSON, nullable=False, comment="Tables that the rules read"),
-    Column("sync_config", JSON, nullable=False, comment="platforms, refresh, holdout_percent, suppress"),
+    Column("inclusion_criteria", _JSON, nullable=False, comment="The rule, as its file has it"),
+    Column("exclusion_criteria", _JSON, comment="Null where nobody is excluded"),
+    Column("data_sources", _JSON, nullable=False, comment="Tables that the rules read"),
+    Column("sync_config", _JSON, nullable=False, comment="platforms, refresh, holdout_percent, suppress"),
     Column("as_of", Date, comment="Of the members; null where nobody evaluated it yet"),
     Column("members", Integer, comment="Customers in it, held out or not"),
     Column("held_out", Integer),
@@ -43,8 +44,8 @@ audience_segment = _entity(
     Column("segment_type", String(16), primary_key=True, comment="manual (an audience) or ai_discovered"),
     Column("as_of", Date, nullable=False),
     Column("size", Integer, nullable=False, comment="Customers"),
-    Column("predicted_performance", JSON, comment="Means of what is predicted; null without a model"),
-    Column("composition", JSON, nullable=False, comment="Field to value to share of the customers, 0 to 1"),
+    Column("predicted_performance", _JSON, comment="Means of what is predicted; null without a model"),
+    Column("composition", _JSON, nullable=False, comment="Field to value to share of the customers, 0 to 1"),
 )
 ai_segment_discovery = _entity(
     "AISegmentDiscovery",
@@ -53,8 +54,8 @@ ai_segment_discovery = _entity(
     Column("segment_id", String(16), primary_key=True),
     Column("segment", String(255), nullable=False),
     Column("clustering_method", Text, nullable=False),
-    Column("segment_characteristics", JSON, nullable=False, comment="Behaviour to standard deviations"),
-    Column("performance_prediction", JSON, comment="Of the newest month alone: what customers are worth"),
+    Column("segment_characteristics", _JSON, nullable=False, comment="Behaviour to standard deviations"),
+    Column("performance_prediction", _JSON, comment="Of the newest month alone: what customers are worth"),
     Column("confidence_score", Float, comment="How alike the groups of bootstrap samples are, up to 1"),
     Column("customers", Integer, nullable=False, comment="By how many all segments of the month were found"),
     Column("share", Float, nullable=False, comment="Of those customers, 0 to 1"),
@@ -65,8 +66,8 @@ ltv_model = _entity(
     Column("version", String(16), primary_key=True),
     Column("training_date", Date, comment="The last day whose data it was trained on"),
     Column("state", String(32), nullable=False, comment="champion, challenger, withdrawn, or empty"),
-    Column("feature_importance", JSON, comment="Feature to share of the gain; null where it cannot be read"),
-    Column("accuracy_metrics", JSON, nullable=False, comment="Of customers whom it never saw"),
+    Column("feature_importance", _JSON, comment="Feature to share of the gain; null where it cannot be read"),
+    Column("accuracy_metrics", _JSON, nullable=False, comment="Of customers whom it never saw"),
     Column("model_artifact_path", Text, nullable=False, comment="Where MLflow keeps it"),
 )
 ltv_audience = _entity(
@@ -75,7 +76,7 @@ ltv_audience = _entity(
     Column("segment", String(255), primary_key=True, comment="Name of the audience"),
     Column("platform", String(16), primary_key=True),
     Column("account", String(64), primary_key=True, comment="Empty where it was never delivered"),
-    Column("segment_criteria", JSON, nullable=False, comment="The conditions that ask for predicted value"),
+    Column("segment_criteria", _JSON, nullable=False, comment="The conditions that ask for predicted value"),
     Column("audience_id", String(128), comment="Of the platform"),
     Column("size_low", Integer, comment="The size that the platform shows lies between"),
     Column("size_high", Integer),

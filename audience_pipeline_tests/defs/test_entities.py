@@ -121,7 +121,7 @@ def test_versions_of_the_value_model_are_published_with_what_they_go_by(
     assert json.loads(new[3]) == {"expected value": {"orders": 0.75}}
     assert json.loads(new[4]) == {"customers": 9.0}
     assert new[5] == "models:/ltv/3"
-    assert (old[1], old[2], json.loads(old[3])) == (None, "withdrawn", None)
+    assert (old[1], old[2], old[3]) == (None, "withdrawn", None)
 
 
 def test_definitions_with_mistakes_keep_nothing_else_from_being_published(shop: Settings) -> None:
