@@ -33,7 +33,15 @@ from audience_pipeline.platforms.credentials import StaticToken
 from audience_pipeline.platforms.http import TIMED_OUT, Json, Transport
 from audience_pipeline.platforms.means import Means
 from audience_pipeline.platforms.members import check_name, checked
-from audience_pipeline.platforms.meta_answers import INVALID, audience, audience_id, is_customer_file, refused
+from audience_pipeline.platforms.meta_answers import (
+    BROKEN,
+    INVALID,
+    audience,
+    audience_id,
+    has_failed,
+    is_customer_file,
+    refused,
+)
 from audience_pipeline.platforms.meta_check import findings
 from audience_pipeline.platforms.meta_errors import DEVELOPMENT_TIER, is_gone, judge, pause_for, tier_of
 from audience_pipeline.platforms.rows import META_SCHEMA, meta_rows
@@ -184,7 +192,8 @@ class MetaClient:
     def settle(self, receipt: Receipt) -> Receipt:
         """Read the session of a batch: how many of its people were matched.
 
-        The figure is that of the whole session; a batch of several gets its share of it.
+        The figure is that of the whole session; a batch of several gets its share of it. A session that ended
+        without effect has failed: its people are not there.
         """
         if receipt.state is not ReceiptState.PROCESSING:
             return receipt
@@ -195,6 +204,15 @@ class MetaClient:
         if not found or (count(found[0].get("progress")) or 0) < 100:
             return receipt
         received, matched = count(found[0].get("num_received")), count(found[0].get("num_matched"))
+        # The values of "stage" are not published: where nobody was matched, the audience tells why.
+        if has_failed(found[0]) or (received and not matched and self._is_broken(receipt.remote_id)):
+            return replace(
+                receipt,
+                state=ReceiptState.FAILED,
+                accepted=0,
+                rejected=receipt.received,
+                message="Meta accepted the batch and then failed to process it",
+            )
         if not received or matched is None:
             return replace(receipt, state=ReceiptState.SETTLED)
         rate = min(matched / received, 1.0)
@@ -225,6 +243,11 @@ class MetaClient:
     def check(self) -> list[Finding]:
         """Account, terms, permissions, number of audiences and version, by reading alone."""
         return findings(self._get, self.audiences, self._account, self._version, lambda: self._served)
+
+    def _is_broken(self, remote_id: str) -> bool:
+        """The last operation on an audience has failed."""
+        shown = self._get(f"/{remote_id}", "operation_status")
+        return count(mapping(shown.get("operation_status")).get("code")) == BROKEN
 
     def _get(self, path: str, fields: str) -> Json:
         return self._call("GET", path, params={"fields": fields} if fields else None)

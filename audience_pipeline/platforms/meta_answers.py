@@ -13,6 +13,8 @@ SIZE_FLOOR = 1_000
 """Both bounds of an audience with fewer people: Meta does not say how many."""
 _USABLE = frozenset({100, 200, 400, 411, 412})
 INVALID = "invalid entry"
+BROKEN = 500
+"""Operation status of an audience whose last operation has failed."""
 
 
 def audience(node: Mapping[str, Any]) -> RemoteAudience:
@@ -47,6 +49,12 @@ def audience_id(node: Mapping[str, Any]) -> str:
 def is_customer_file(node: Mapping[str, Any]) -> bool:
     """Made of people who were sent, and not of lookalikes or visitors."""
     return str(node.get("subtype", "CUSTOM")) == "CUSTOM"
+
+
+def has_failed(session: Mapping[str, Any]) -> bool:
+    """An upload session has ended, and nobody of it was taken."""
+    stage = str(session.get("stage") or "").lower()
+    return "fail" in stage or "error" in stage
 
 
 def refused(samples: object, rows: Sequence[Sequence[str]], rejected: int | None) -> dict[int, str]:

@@ -252,6 +252,34 @@ def test_settle_reads_the_matches_of_the_session_from_text(
     assert queries(wire) == [{"session_id": "9778993"}] * 2
 
 
+@pytest.mark.parametrize(("stage", "operation"), [("failed", 200), ("FAILED", 200), ("done", 500)])
+def test_a_session_that_ended_without_effect_has_failed(
+    meta: MetaClient, wire: responses.RequestsMock, stage: str, operation: int
+) -> None:
+    session = {"session_id": "9", "num_received": "10", "num_matched": "0", "progress": "100", "stage": stage}
+    wire.get(f"{URL}/1202/sessions", json={"data": [session]})
+    if stage == "done":
+        wire.get(f"{URL}/1202", json={"operation_status": {"code": operation}, "id": "1202"})
+
+    done = meta.settle(Receipt("9", ReceiptState.PROCESSING, 10, accepted=10, rejected=0, remote_id="1202"))
+
+    assert done.state is ReceiptState.FAILED
+    assert (done.accepted, done.rejected, done.matched) == (0, 10, None)
+    assert "failed to process" in done.message
+
+
+def test_people_whom_meta_knows_none_of_have_settled_all_the_same(
+    meta: MetaClient, wire: responses.RequestsMock
+) -> None:
+    session = {"session_id": "9", "num_received": "10", "num_matched": "0", "progress": "100"}
+    wire.get(f"{URL}/1202/sessions", json={"data": [session]})
+    wire.get(f"{URL}/1202", json={"operation_status": {"code": 411}, "id": "1202"})
+
+    done = meta.settle(Receipt("9", ReceiptState.PROCESSING, 10, remote_id="1202"))
+
+    assert (done.state, done.matched, done.match_rate) == (ReceiptState.SETTLED, 0, (0.0, 0.0))
+
+
 def test_a_session_that_meta_does_not_list_yet_is_still_processed(
     meta: MetaClient, wire: responses.RequestsMock
 ) -> None:
