@@ -92,26 +92,35 @@ def complete(
     failures: Sequence[str] = ()
     try:
         with progress("privacy complete") as step, Ledger.open(settings.ledger_url) as ledger:
-            if any(one.owed for one in evidence(settings, ledger)) and _was_delivered(ledger):
+            owed = {one.request_id for one in evidence(settings, ledger) if one.owed}
+            if owed and _was_delivered(ledger):
                 failures = _delivered(settings, step)
-            finished = delete(settings, ledger, step, confirm=yes)
-            left = [one for one in evidence(settings, ledger) if one.owed]
+            held = [one for one in delete(settings, ledger, step, confirm=yes) if not one.done]
+            now = evidence(settings, ledger)
+            finished = [one for one in now if one.request_id in owed and not one.owed]
+            left = [one for one in now if one.owed]
     except KeyMissingError as error:
         fail(str(error))
     if as_json:
         print_json(
             {
-                "finished": [
-                    {"request_id": one.request_id, "deleted": one.done, "said": one.sentence}
-                    for one in finished
-                ],
+                "finished": [one.as_dict() for one in finished],
+                "held": [{"request_id": one.request_id, "why": one.sentence} for one in held],
                 "owed": [{"request_id": one.request_id, "owed": one.owed} for one in left],
                 "failures": list(failures),
             }
         )
     else:
         for one in finished:
-            out.print(f"Request {one.request_id}: {one.sentence}.", highlight=False, soft_wrap=True)
+            out.print(
+                f"Request {one.request_id} ({_kind(one)}): complete. {_gone(one)}",
+                highlight=False,
+                soft_wrap=True,
+            )
+        for each_held in held:
+            out.print(
+                f"Request {each_held.request_id}: {each_held.sentence}.", highlight=False, soft_wrap=True
+            )
         for each in left:
             out.print(
                 f"Request {each.request_id}, still owed: {'; '.join(each.owed)}.",
@@ -256,6 +265,12 @@ def _deleted(one: Evidence) -> str:
     if one.erasure is None:
         return ""
     return f"deleted {one.erasure.deleted_at:%Y-%m-%d}" if one.erasure.deleted_at else "not deleted yet"
+
+
+def _gone(one: Evidence) -> str:
+    here = one.as_dict()["here"]
+    rows = f"{number(here['rows_deleted'])} rows are deleted here. " if here is not None else ""
+    return f"{rows}See audience-pipeline privacy receipts --request {one.request_id}"
 
 
 def _moment(at: datetime | None) -> str:

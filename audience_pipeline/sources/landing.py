@@ -97,7 +97,7 @@ def _land(
     lost = [each for each in files if not each.exists()]
     currency = next((each.currency for each in reversed(committed) if each.currency), None)
     earlier = Earlier([each for each in files if each.exists()], currency)
-    tombstones = _tombstones(file.name, lake, facts)
+    tombstones = _tombstones(kind, file.name, lake, facts)
     with _work_folder(lake, kind, file.sha256[:16], ledger) as work:
         with private_folder() as scratch:
             result = process(
@@ -120,11 +120,14 @@ def _land(
         return _commit(kind, lake, ledger, result, facts.earliest_date)
 
 
-def _tombstones(file: str, lake: Path, facts: ShopFacts) -> Tombstones | None:
+def _tombstones(kind: Kind, file: str, lake: Path, facts: ShopFacts) -> Tombstones | None:
     try:
         return Tombstones.of(lake, facts.key)
     except KeyMissingError as error:
         told = str(error)
+    if kind is Kind.CONSENT:
+        # An opt-out binds whatever else is wrong; of somebody who was erased nothing else lands with it.
+        return None
     raise SourceError(file, "whose rows are those of erased people cannot be told", told)
 
 

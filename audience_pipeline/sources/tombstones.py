@@ -103,18 +103,13 @@ class Tombstones:
         path = tombstones_path(lake)
         if not path.is_file():
             return None
-        lost = (
-            "erased people could come back unnoticed. Restore the key from a backup. Where it is lost for "
-            f"good, remove {path}: from then on a file that holds erased people brings them back"
-        )
         try:
             if key is None:
                 raise KeyMissingError("the key of the workspace was not given")
             marker = read_key(key)
         except KeyMissingError as error:
-            raise KeyMissingError(f"{error}; {lost}") from None
-        if pl.read_parquet_metadata(path).get(_KEY) != marker.name:
-            raise KeyMissingError(f"{key}: this is not the key that tombstones were made with; {lost}")
+            raise KeyMissingError(f"{error}; {_lost(path)}") from None
+        _refuse_another(path, marker)
         return cls(marker, pl.read_parquet(path))
 
     @property
@@ -157,6 +152,9 @@ def add(
 
     Returns:
         How many there are now.
+
+    Raises:
+        KeyMissingError: those that stand were made with another key.
     """
     path = tombstones_path(lake)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -164,6 +162,8 @@ def add(
     rows += [(mark, True) for named, values in shared.items() for mark in _marks(marker, named, values)]
     new = pl.DataFrame(rows, schema=SCHEMA, orient="row")
     with FileLock(path.with_name(f".{FILE}.lock")):
+        if path.is_file():
+            _refuse_another(path, marker)
         known = pl.read_parquet(path) if path.is_file() else SCHEMA.to_frame()
         # In the order of the marks, which says nothing: those of one person do not stand together.
         table = pl.concat([known, new]).group_by("mark").agg(pl.col("shared").min()).sort("mark")
@@ -186,6 +186,20 @@ def synced(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lost(path: Path) -> str:
+    return (
+        "erased people could come back unnoticed. Restore the key from a backup. Where it is lost for good, "
+        f"remove {path}: from then on a file that holds erased people brings them back"
+    )
+
+
+def _refuse_another(path: Path, marker: Marker) -> None:
+    if pl.read_parquet_metadata(path).get(_KEY) != marker.name:
+        raise KeyMissingError(
+            f"the key of the workspace is not the one that tombstones were made with; {_lost(path)}"
+        )
 
 
 def _marks(marker: Marker, named: Named, values: list[bytes | str] | list[bytes]) -> list[bytes]:

@@ -183,6 +183,13 @@ def test_a_key_is_made_once_and_is_readable_by_its_owner_alone(tmp_path: Path) -
         make_key(path)
 
 
+def test_tombstones_of_two_keys_never_stand_together(shop: Shop, key: Path) -> None:
+    key.unlink()
+
+    with pytest.raises(KeyMissingError, match="not the one that tombstones were made with"):
+        add(shop.lake, make_key(key), {Named.ID: ["C7"]}, {})
+
+
 def test_tombstones_hold_nothing_but_marks_in_the_order_of_the_marks(shop: Shop, key: Path) -> None:
     add(shop.lake, make_key(key), {Named.ID: ["C1", "C7"]}, {})
 
