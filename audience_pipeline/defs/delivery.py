@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from audience_pipeline.defs.jobs import IN_ONE_PROCESS
 from audience_pipeline.defs.outcome import arrived, metadata, planned, refusal, unfinished
 from audience_pipeline.defs.resources import LedgerResource, PlatformResource
 from audience_pipeline.defs.sending import Outcome, Progress, SyncConfig, deliver_where_configured
 from audience_pipeline.defs.sensors import BACKFILL_TAG
-from audience_pipeline.defs.side_by_side import SideBySide
+from audience_pipeline.defs.side_by_side import Shared, SideBySide
 from audience_pipeline.defs.tasks import UnknownAudienceError
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.platforms.contract import Platform
@@ -28,13 +29,14 @@ def delivery_definitions(settings: Settings, together: SideBySide | None = None)
         settings: the workspace.
         together: does the deliveries of a run side by side in this process; without it, each step its own.
     """
+    shared = Shared(settings)
     return dg.Definitions.merge(
-        *(_platform_definitions(settings, platform, together) for platform in Platform)
+        *(_platform_definitions(settings, platform, together, shared) for platform in Platform)
     )
 
 
 def _platform_definitions(
-    settings: Settings, platform: Platform, together: SideBySide | None
+    settings: Settings, platform: Platform, together: SideBySide | None, shared: Shared
 ) -> dg.Definitions:
     history = dg.AssetSpec(
         dg.AssetKey([platform.value, "audience"]),
@@ -94,6 +96,8 @@ def _platform_definitions(
         try:
             if together is not None:
                 outcome = together.take(resource, config)
+            elif context.job_name == IN_ONE_PROCESS and not context.retry_number:
+                outcome = shared.take(context.run_id, _platforms_of(context.run), resource, config)
             else:
                 with ledger.open() as opened:
                     outcome = deliver_where_configured(settings, opened, resource, config, _said(context))
@@ -113,6 +117,17 @@ def _platform_definitions(
         assets=[history, audience_sync],
         resources={f"{platform.value}_account": PlatformResource.of(platform, settings)},
     )
+
+
+def _platforms_of(run: dg.DagsterRun) -> list[Platform]:
+    """Whose syncs a run has: all, unless somebody repeats some of its steps."""
+    steps, assets = run.step_keys_to_execute, run.asset_selection
+    return [
+        platform
+        for platform in Platform
+        if (steps is None or f"{platform.value}__audience_sync" in steps)
+        and (assets is None or dg.AssetKey([platform.value, "audience_sync"]) in assets)
+    ]
 
 
 def _said(context: dg.AssetExecutionContext) -> Progress:

@@ -1,4 +1,4 @@
-"""Deliveries to several platforms at once in one process: what the command line does.
+"""Deliveries to several platforms at once in one process: on the command line, and where people opt out.
 
 Dagster runs the steps of one process one after the other, and several of its runs in threads of one process
 lock each other out. So the steps only take and record what threads have delivered.
@@ -20,7 +20,9 @@ from audience_pipeline.settings import Settings
 class SideBySide:
     """Deliveries of one run. They start together, when the first step asks for its own."""
 
-    def __init__(self, settings: Settings, platforms: Sequence[Platform], progress: Progress) -> None:
+    def __init__(
+        self, settings: Settings, platforms: Sequence[Platform], progress: Progress | None = None
+    ) -> None:
         """Take note of what is to be delivered.
 
         Args:
@@ -74,6 +76,32 @@ class SideBySide:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         """End the deliveries after what they are just doing, if they are not done."""
         self._stopped.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+
+class Shared:
+    """The deliveries of each run of which all steps share a process."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._of_run: dict[str, tuple[SideBySide, set[Platform]]] = {}
+
+    def take(
+        self, run_id: str, platforms: Sequence[Platform], resource: PlatformResource, config: SyncConfig
+    ) -> Outcome:
+        """Wait for the delivery to a platform; the first step of a run starts all of its ``platforms``."""
+        if run_id not in self._of_run:
+            self._of_run[run_id] = (SideBySide(self._settings, platforms), set(platforms))
+        together, left = self._of_run[run_id]
+        try:
+            return together.take(resource, config)
+        finally:
+            left.discard(Platform(resource.platform))
+            if not left:
+                del self._of_run[run_id]
+                together.close()
