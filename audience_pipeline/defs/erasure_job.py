@@ -39,7 +39,7 @@ def erasure_definitions(settings: Settings) -> dg.Definitions:
 
     @dg.sensor(
         name="erasures_due",
-        job=erasures,
+        job_name="erasures",
         minimum_interval_seconds=60,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Starts the deletion of people whom every platform has let go, when nothing else writes.",

@@ -105,6 +105,8 @@ def deliver(
     refresh = newest_refresh(settings, ledger)
     platform = clients[0].capabilities.platform
     store = MemberStore(ledger, settings.delivered)
+    if not config.dry_run:
+        store.tidy()
     found: dict[AudienceKey, DeliveryReport] = {}
     removed: list[ConsentRemoval] = []
     for turn in range(TURNS):

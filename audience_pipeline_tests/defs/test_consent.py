@@ -12,17 +12,14 @@ from polars.testing import assert_frame_equal
 
 from audience_pipeline.customers.consent import CONSENT_NEEDED, ConsentPolicy
 from audience_pipeline.definitions import build_definitions
+from audience_pipeline.defs import sensors
 from audience_pipeline.defs.consent import consent_policy, decided
 from audience_pipeline.defs.consent_kept import changed
 from audience_pipeline.defs.consent_log import log_folder, log_statements, newest_statement, unlogged
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
 from audience_pipeline.defs.privacy import request
-from audience_pipeline.defs.sending import _follows_consent
-from audience_pipeline.delivery.plan import Plan
-from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger import Ledger, consent_log, refreshes
 from audience_pipeline.ledger.consent_verify import verify
-from audience_pipeline.ledger.records import AudienceKey, DeliveryState
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.sections import Config, Consent
 from audience_pipeline.settings import Settings
@@ -182,27 +179,10 @@ def test_a_merge_is_seen_by_the_decision(settings: Settings, ledger: Ledger) -> 
     assert (row["customer_id"], row["opted_out"]) == ("a", True)
 
 
-def report(state: DeliveryState, removed: int = 0, rejected: int = 0, removals: int = 0) -> DeliveryReport:
-    plan = Plan.__new__(Plan)
-    object.__setattr__(plan, "removals", (None,) * removals)
-    key = AudienceKey(Platform.META, "1", "best")
-    return DeliveryReport(key, date(2026, 1, 1), state, plan, None, removed=removed, rejected=rejected)
-
-
-def test_an_audience_that_is_held_but_let_the_opted_out_go_is_not_asked_about_again() -> None:
-    held = DeliveryState.HELD
-
-    assert _follows_consent(report(held))
-    assert _follows_consent(report(held, removed=2, removals=2))
-    assert not _follows_consent(report(held, removed=1, removals=2))
-    assert not _follows_consent(report(held, removed=2, removals=2, rejected=1))
-    assert _follows_consent(report(DeliveryState.SETTLED, removed=1, removals=2))
-    assert not _follows_consent(report(DeliveryState.INCOMPLETE))
-
-
 def test_the_sensor_asks_for_a_run_for_whatever_way_a_statement_came(
-    settings: Settings, ledger: Ledger
+    settings: Settings, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sensors, "can_be_told", lambda *_: True)
     graph = build_definitions(settings)
     landed(settings, ledger, Kind.CRM, "customer_id,country\na,US\n")
     refreshes.record(ledger, date(2026, 1, 31), 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -22,6 +22,7 @@ from audience_pipeline.defs.numbers import FILE, customer_numbers
 from audience_pipeline.defs.resources import LedgerResource
 from audience_pipeline.defs.sending import SyncConfig, deliver
 from audience_pipeline.defs.storage import table_path, write_table
+from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger import refreshes
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.platforms.meta import MetaClient
@@ -92,6 +93,13 @@ def tables_of(settings: Settings, day: date, *, without: str = "") -> None:
     }
     for name, table in tables.items():
         write_table(table_path(settings.lake, name, day.isoformat()), table, 1)
+
+
+def delivered(
+    settings: Settings, ledger: Ledger, client: MetaClient, config: SyncConfig
+) -> tuple[Sequence[DeliveryReport], Mapping[str, str]]:
+    outcome = deliver(settings, ledger, [client], config)
+    return outcome.reports, outcome.unknown
 
 
 def hashed(person: str) -> bytes:
@@ -218,7 +226,7 @@ def test_an_audience_that_could_not_be_evaluated_keeps_its_people_but_for_opt_ou
     state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
     refresh(shop, YESTERDAY)
     with Ledger.open(shop.ledger_url) as ledger:
-        reports, unknown = deliver(shop, ledger, client, SyncConfig())
+        reports, unknown = delivered(shop, ledger, client, SyncConfig())
         assert [report.ok for report in reports] == [True, True]
         assert unknown == {}
         assert held(sandbox)["buyers"] == set(PEOPLE)
@@ -227,7 +235,7 @@ def test_an_audience_that_could_not_be_evaluated_keeps_its_people_but_for_opt_ou
         refresh(shop, TODAY)
         state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
         (shop.audiences / "later.yaml").write_text(BUYERS.replace("buyers", "later"), encoding="utf-8")
-        reports, unknown = deliver(shop, ledger, client, SyncConfig())
+        reports, unknown = delivered(shop, ledger, client, SyncConfig())
 
     assert [report.ok for report in reports] == [True, True]
     assert list(unknown) == ["buyers", "later"]
@@ -245,13 +253,13 @@ def test_a_mistake_in_one_definition_stops_neither_the_others_nor_opt_outs(
     state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
     refresh(shop, YESTERDAY)
     with Ledger.open(shop.ledger_url) as ledger:
-        deliver(shop, ledger, client, SyncConfig())
+        delivered(shop, ledger, client, SyncConfig())
         before = held(sandbox)
         broken = shop.audiences / "buyers.yaml"
         broken.write_text(BUYERS.replace("orders >=", "ordrs >="), encoding="utf-8")
         result = refresh(shop, TODAY)
         state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
-        reports, unknown = deliver(shop, ledger, client, SyncConfig())
+        reports, unknown = delivered(shop, ledger, client, SyncConfig())
 
     assert result.success
     assert sizes(shop, TODAY) == {"lookers": 31}
@@ -272,12 +280,12 @@ def test_files_that_may_mean_any_audience_stop_no_opt_out_and_retire_nobody(
     state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
     refresh(shop, YESTERDAY)
     with Ledger.open(shop.ledger_url) as ledger:
-        deliver(shop, ledger, client, SyncConfig())
+        delivered(shop, ledger, client, SyncConfig())
         before = held(sandbox)
         (shop.audiences / "buyers.yaml").unlink()
         (shop.audiences / wrong).write_text("rules: [", encoding="utf-8")
         state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
-        reports, unknown = deliver(shop, ledger, client, SyncConfig(confirm=True))
+        reports, unknown = delivered(shop, ledger, client, SyncConfig(confirm=True))
 
     assert [report.ok for report in reports] == [True, True]
     assert "buyers" in unknown
@@ -290,10 +298,10 @@ def test_members_stored_with_numbers_that_are_lost_stop_no_opt_out(shop: Setting
     state_consent(shop, "a" * 16, "granted", PEOPLE, datetime(2026, 1, 1, 12))
     refresh(shop, YESTERDAY)
     with Ledger.open(shop.ledger_url) as ledger:
-        deliver(shop, ledger, client, SyncConfig())
+        delivered(shop, ledger, client, SyncConfig())
         (shop.lake / FILE).unlink()
         state_consent(shop, "b" * 16, "denied", PEOPLE[10:13], datetime(2026, 3, 15, 12))
-        _, unknown = deliver(shop, ledger, client, SyncConfig())
+        _, unknown = delivered(shop, ledger, client, SyncConfig())
 
     assert sorted(unknown) == ["buyers", "lookers"]
     assert "customer numbers that do not exist any more" in unknown["buyers"]

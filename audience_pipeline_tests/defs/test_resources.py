@@ -150,15 +150,6 @@ def test_a_file_of_credentials_that_others_can_read_is_refused_with_what_to_do(t
     assert not can_be_told(Platform.META, Settings.at(tmp_path, Config(), {}))
 
 
-def test_a_demo_talks_to_no_real_platform(with_tokens: None) -> None:
-    real = Account(account="1", base_url="https://graph.facebook.com")
-    config = Config(platforms=Platforms(meta=real, sandbox_only=True))
-    made = PlatformResource.of(Platform.META, Settings.at(Path("nowhere"), config, {}))
-
-    with pytest.raises(NotConfiguredError, match="may only send to the sandbox"):
-        made.clients()
-
-
 @responses.activate
 def test_a_failing_run_does_not_show_a_token(
     with_tokens: None, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
