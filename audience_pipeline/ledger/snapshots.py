@@ -35,11 +35,26 @@ def write(folder: Path, below: str, frame: pl.DataFrame) -> Written:
     """Write rows to a new file of ``folder / below``, which survives a power cut once this returns.
 
     Whoever is killed before the ledger points to the file leaves an orphan behind: see :func:`orphans`.
+
+    Raises:
+        LedgerError: the disk is full, or the folder cannot be written.
     """
     if not frame.height:
         return Written()
     file = f"{below}/{uuid4().hex}.parquet"
-    target = folder / file
+    try:
+        digest = _write(folder / file, frame)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        why = getattr(error, "strerror", None) or "is the disk full?"
+        raise LedgerError(
+            f"The folder {folder} cannot be written ({why}): make room there, or give this user the right to "
+            "write. The next run goes on where this one has stopped."
+        ) from None
+    return Written(file, digest, frame.height)
+
+
+def _write(target: Path, frame: pl.DataFrame) -> str:
+    """The digest of a file that is whole and on the disk."""
     _make(target.parent)
     partial = target.with_name(target.name + PARTIAL)
     try:
@@ -53,7 +68,7 @@ def write(folder: Path, below: str, frame: pl.DataFrame) -> Written:
         partial.unlink(missing_ok=True)
         raise
     _sync(target.parent)
-    return Written(file, digest, frame.height)
+    return digest
 
 
 def read(folder: Path, written: Written, what: str, otherwise: str) -> pl.DataFrame:
@@ -69,7 +84,13 @@ def read(folder: Path, written: Written, what: str, otherwise: str) -> pl.DataFr
         FileNotFoundError: it is not there (any more).
         DamagedFileError: it is not as it was written.
     """
-    contents = (folder / written.file).read_bytes()
+    try:
+        contents = (folder / written.file).read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        why = f"cannot be read ({error.strerror or type(error).__name__})"
+        raise damaged(folder, written, what, why, otherwise) from None
     if sha256(contents).hexdigest() != written.sha256:
         raise damaged(folder, written, what, "was changed", otherwise)
     return pl.read_parquet(BytesIO(contents))

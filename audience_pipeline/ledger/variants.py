@@ -117,7 +117,7 @@ class Variants:
             parts.append(rows.with_columns(pl.Series("place", places, dtype=pl.Int64)))
         found = pl.concat(parts).unique("place").sort("place").drop("place")
         if found.height < people.height:
-            raise LedgerError(
+            raise snapshots.DamagedFileError(
                 f"Nobody knows what was sent of {people.height - found.height:,} people to "
                 f"{self._platform.value}: restore {self._folder} and the ledger from backups of one time, "
                 "or delete the audience on the platform, so that the next delivery makes it anew."

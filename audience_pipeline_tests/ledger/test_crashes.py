@@ -13,7 +13,7 @@ from uuid import uuid4
 import polars as pl
 import pytest
 
-from audience_pipeline.ledger import Ledger, deliveries, pointers, snapshots
+from audience_pipeline.ledger import Ledger, LedgerError, deliveries, pointers, snapshots
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.ledger.records import AudienceKey, Batch, BatchState, Delivery
 from audience_pipeline.platforms.contract import Platform
@@ -118,19 +118,38 @@ def test_a_batch_is_planned_together_with_its_people_or_not_at_all(store, monkey
         assert [batch.sequence for batch in deliveries.batches_of(connection, "d")] == [1, 2, 3]
 
 
-def test_a_full_disk_changes_nothing_and_leaves_nothing(store, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (OSError(28, "No space left on device"), "No space left"),
+        (pl.exceptions.ComputeError("parquet: underlying IO error"), "is the disk full"),
+    ],
+)
+def test_a_full_disk_changes_nothing_and_leaves_nothing(store, tmp_path, monkeypatch, error, why) -> None:
     def full(_frame: pl.DataFrame, file: Path, **_: object) -> None:
         file.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+        raise error
 
     before = store.members(KEY)
     with monkeypatch.context() as patched:
         patched.setattr(pl.DataFrame, "write_parquet", full)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(LedgerError, match=f"cannot be written .{why}"):
             store.compact(KEY)
 
     assert store.members(KEY).equals(before)
     assert len(list((tmp_path / "delivered").rglob("*.parquet*"))) == 1
+
+
+def test_a_file_that_cannot_be_read_says_so(store, tmp_path, monkeypatch) -> None:
+    def refused(_path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", refused)
+        with pytest.raises(LedgerError, match="cannot be read .Permission denied"):
+            store.members(KEY)
+
+    assert store.members(KEY).height > 0
 
 
 def test_a_file_is_on_the_disk_before_the_ledger_points_to_it(store, monkeypatch) -> None:
