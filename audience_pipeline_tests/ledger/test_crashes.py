@@ -146,7 +146,7 @@ def test_a_file_that_cannot_be_read_says_so(store, tmp_path, monkeypatch) -> Non
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "read_bytes", refused)
-        with pytest.raises(LedgerError, match="cannot be read .Permission denied"):
+        with pytest.raises(LedgerError, match=r"cannot be read .Permission denied"):
             store.members(KEY)
 
     assert store.members(KEY).height > 0
