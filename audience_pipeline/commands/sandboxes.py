@@ -34,7 +34,7 @@ def population_of(home: Path) -> Path | None:
 
 def variables_of(url: str) -> dict[str, str]:
     """The environment that points every client at a sandbox."""
-    addresses = [variable for variable, _ in BASE_URLS.values()] + [ADS_BASE_URL[0]]
+    addresses = [*(variable for variable, _ in BASE_URLS.values()), ADS_BASE_URL]
     return {**dict.fromkeys(addresses, url), **TOKENS, **ACCOUNTS}
 
 
