@@ -1,5 +1,7 @@
 """The job that deletes erased people, and the sensor that starts it once every platform has let them go."""
 
+import time
+
 import dagster as dg
 
 from audience_pipeline.defs.erasure import complete, due
@@ -48,10 +50,11 @@ def erasure_definitions(settings: Settings) -> dg.Definitions:
         with Ledger.open(settings.ledger_url) as ledger:
             if not due(settings, ledger):
                 return dg.SkipReason("nobody is to be deleted")
-        for name in BUSY:
+        for name in (*BUSY, "erasures"):
             filters = dg.RunsFilter(job_name=name, statuses=_UNDER_WAY)
             if context.instance.get_runs_count(filters):
-                return dg.SkipReason(f"waits for {name}, which reads and writes what is to be deleted")
-        return dg.RunRequest()
+                return dg.SkipReason(f"waits for {name}, which reads or writes what is to be deleted")
+        # One run in ten minutes: what waits for somebody's answer is asked again, and not without pause.
+        return dg.RunRequest(run_key=f"erasures:{int(time.time() // 600)}")
 
     return dg.Definitions(jobs=[erasures], sensors=[erasures_due])
