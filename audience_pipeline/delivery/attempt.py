@@ -61,7 +61,7 @@ class Terms:
     caution: Caution
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Attempt:
     """An audience, and everything that is found out about it on the way. People are read when needed."""
 
@@ -118,12 +118,19 @@ class Attempt:
         self.sight = self.account.look(self.account.known.get(self.task.audience), self.name)
         self.known, self.remote = self.sight.known, self.sight.remote
 
-    def begin(self) -> None:
-        """Open the delivery in the ledger, before anything is changed."""
-        if not self.started:
-            with self.terms.store.ledger.begin() as connection:
+    def open(self, known: PlatformAudience | None = None) -> None:
+        """Open the delivery in the ledger, before anything is changed; ``known``: the audience as it is now.
+
+        Together: a delivery that is killed leaves an audience whose account the next one knows.
+        """
+        if self.started and known is None:
+            return
+        with self.terms.store.ledger.begin() as connection:
+            if not self.started:
                 deliveries.start(connection, self.delivery)
-            self.started = True
+            if known is not None:
+                deliveries.put_audience(connection, known)
+        self.started = True
 
     def members(self) -> pl.DataFrame:
         """MEMBERS: nobody where the audience does not exist."""
@@ -165,6 +172,7 @@ class Attempt:
             refused=store.refused(self.key),
             consent_lost=self.terms.consent_lost,
             lost=lost,
+            blocked=self.account.blocked if self.account.is_busy else None,
             # What the first plan let through, the later ones of a run do not stop half-way.
             confirmed=self.terms.confirm or (first is not None and not first.held),
             caution=self.terms.caution,
@@ -184,13 +192,11 @@ class Attempt:
 
     def put(self, known: PlatformAudience, *, forget: bool = False) -> None:
         """Write down what is known of the audience (and that nobody is there)."""
-        self.begin()
+        if not (forget and self.started):
+            self.open(known)
         if forget:
             self.terms.store.forget(self.key, known=known)
             self.courier.flights.clear()
-        else:
-            with self.terms.store.ledger.begin() as connection:
-                deliveries.put_audience(connection, known)
         self.known = known
         if known.remote_id is None:
             self.remote = None

@@ -41,7 +41,7 @@ LONGEST_PROCESSING = timedelta(days=3)
 Call: TypeAlias = Callable[[list[Member], UploadSession], Receipt]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Courier:
     """Carries the batches of one delivery to one audience, and takes down what became of them."""
 
@@ -111,6 +111,23 @@ class Courier:
         finally:
             self._creating = None
         return made
+
+    def doubt(self, people: pl.DataFrame) -> None:
+        """Mark people (PEOPLE) whom something else than a batch of ours may have taken along."""
+        self.sequence += 1
+        now = self.clock()
+        batch = Batch(
+            batch_id=f"{self.delivery_id}-{self.sequence:05}",
+            delivery_id=self.delivery_id,
+            sequence=self.sequence,
+            action="remove",
+            rows=0,
+            state=BatchState.SETTLED,
+            planned_at=now,
+            settled_at=now,
+            message=f"A call for every audience of the account may remove {people.height:,} people.",
+        )
+        self.store.plan_batch(self.key, batch, PEOPLE_SCHEMA.to_frame(), people)
 
     @property
     def must_wait(self) -> bool:
@@ -299,10 +316,13 @@ class Courier:
         self._say(failed)
 
     def _say(self, batch: Batch) -> None:
-        self.failed[batch.action].add(batch.batch_id)
         verb = "added" if batch.action == "add" else "removed"
         reason = batch.message or ", ".join(sorted(batch.reasons)) or "no reason given"
-        self.sentences.append(f"{batch.rows:,} people could not be {verb}: {reason}")
+        if batch.delivery_id == self.delivery_id:
+            self.failed[batch.action].add(batch.batch_id)
+            self.sentences.append(f"{batch.rows:,} people could not be {verb}: {reason}")
+        else:
+            self.sentences.append(f"{batch.rows:,} people of an earlier delivery were not {verb}: {reason}")
 
     def _settle(
         self,

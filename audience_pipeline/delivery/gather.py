@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import polars as pl
+
+from audience_pipeline.delivery.courier import Courier
 from audience_pipeline.ledger.records import AudienceState, PlatformAudience
 from audience_pipeline.platforms.contract import AudienceClient, PlatformError, RemoteAudience
 
@@ -24,7 +27,7 @@ class Sight:
     """The id of an audience of that name that this ledger did not make."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Account:
     """One ad account in one run."""
 
@@ -33,6 +36,12 @@ class Account:
     """Audiences that the ledger knows in this account, by their own name."""
     there: dict[str, RemoteAudience] = field(default_factory=dict)
     """Audiences on the platform, by id."""
+    promised: dict[str, str] = field(default_factory=dict)
+    """Audiences that are to be created here, with their names on the platform: they keep their place."""
+    calls: list[Courier] = field(default_factory=list)
+    """Of removals from every audience of the account."""
+    blocked: pl.Series | None = field(default=None, repr=False)
+    """Keys of those who are being removed so: nobody with one of them can be added until it is done."""
     error: PlatformError | None = None
     """Why nothing can be done in this account."""
 
@@ -42,10 +51,23 @@ class Account:
         return self.client.account
 
     @property
+    def is_busy(self) -> bool:
+        """A removal from every audience of the account is still processed."""
+        return any(call.flights for call in self.calls)
+
+    @property
     def has_room(self) -> bool:
-        """One more audience can be created."""
+        """A new audience can be created besides those that are promised a place."""
         most = self.client.capabilities.audiences_per_account
-        return self.error is None and (most is None or len(self.there) < most)
+        if self.error is not None or most is None:
+            return self.error is None
+        there = {remote.name for remote in self.there.values()}
+        return len(self.there) + len(set(self.promised.values()) - there) < most
+
+    def takes(self, audience: str) -> bool:
+        """This audience can be created."""
+        most = self.client.capabilities.audiences_per_account
+        return most is None or self.has_room or (audience in self.promised and len(self.there) < most)
 
     def gather(self) -> None:
         """List what is there; the only reading that audiences without a change need.
@@ -55,6 +77,11 @@ class Account:
         """
         try:
             self.there = {remote.remote_id: remote for remote in self.client.audiences()}
+            self.promised = {
+                name: one.remote_name
+                for name, one in self.known.items()
+                if one.remote_id is None and one.state is AudienceState.CREATING
+            }
         except PlatformError as error:
             self.error = error
             raise
@@ -99,8 +126,9 @@ class Account:
             foreign=other.remote_id if other is not None else "",
         )
 
-    def created(self, remote_id: str, name: str) -> None:
+    def created(self, audience: str, remote_id: str, name: str) -> None:
         """Remember that an audience was created."""
+        self.promised.pop(audience, None)
         self.there[remote_id] = RemoteAudience(remote_id, name, ready=False, status="created")
 
     def deleted(self, remote_id: str) -> None:

@@ -43,6 +43,7 @@ def decide(
     refused: pl.DataFrame | None = None,
     consent_lost: Set[str] = frozenset(),
     lost: pl.Series | None = None,
+    blocked: pl.Series | None = None,
     confirmed: bool = False,
     caution: Caution = CAUTION,
 ) -> Plan:
@@ -60,6 +61,7 @@ def decide(
         refused: PEOPLE whom the platform refuses as they are.
         consent_lost: customers whose removal nothing may hold up.
         lost: those of them among ``members``, where they were looked up already.
+        blocked: keys of people who are being removed from every audience, besides those in flight here.
         confirmed: a person has looked at the change: the brake is off.
         caution: what is a large change, and when people are sent again.
     """
@@ -78,7 +80,7 @@ def decide(
         wanted = wanted.filter(~pl.col("customer_id").is_in(lost.implode()))
     split = _Split.of(wanted, members, lost, old)
     nobody = wanted.select(*PEOPLE, *capabilities.identifiers).clear()
-    sharing = Sharing.of(capabilities, members, split.leaving, lost, sent, nobody)
+    sharing = Sharing.of(capabilities, members, split.leaving, lost, sent, nobody, blocked)
     adds, counts = _additions(split, sharing, capabilities, refused, consent_lost)
     removals, urgent, waiting = _removals(split.leaving, sharing)
 
@@ -219,8 +221,8 @@ def _additions(
     opened = opened.with_columns(why=why)
     if refused is not None and refused.height:
         opened = _said(opened, opened.join(refused, on=PEOPLE, how="semi"), "refused")
-    if sharing.blocked.len():
-        blocked = opened.filter(pl.Series(sharing.is_blocked(opened)))
+    if sharing.closed.len():
+        blocked = opened.filter(sharing.is_blocked(opened, to_add=True))
         opened = _said(opened, blocked.filter(pl.col("why").is_in(_SENT)), "waiting")
     number = dict(opened.group_by("why").len().iter_rows())
     wanted = split.wanted.height - never.len()
@@ -235,7 +237,7 @@ def _taken_along(split: _Split, sharing: Sharing) -> pl.DataFrame:
     known = sharing.with_identifiers(
         split.leaving.filter(doubtful).join(split.staying, on="customer_id", how="anti")
     )
-    return known.filter(~sharing.is_blocked(known)).with_columns(why=pl.lit("resent"))
+    return known.filter(~sharing.is_blocked(known, to_add=True)).with_columns(why=pl.lit("resent"))
 
 
 def _nothing_to_do(wanted: pl.DataFrame, members: pl.DataFrame, standing: Standing, age: _Age) -> bool:

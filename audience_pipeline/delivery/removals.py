@@ -12,18 +12,17 @@ from audience_pipeline.delivery.attempt import Attempt, Terms
 from audience_pipeline.delivery.brake import people
 from audience_pipeline.delivery.courier import Courier
 from audience_pipeline.delivery.gather import Account
-from audience_pipeline.delivery.recipients import PEOPLE, PEOPLE_SCHEMA
+from audience_pipeline.delivery.recipients import PEOPLE, keys
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.ledger.records import (
     AudienceKey,
-    Batch,
-    BatchState,
     Delivery,
     DeliveryState,
     MemberState,
 )
 from audience_pipeline.platforms.contract import (
+    AudienceClient,
     CredentialError,
     Member,
     Platform,
@@ -78,11 +77,11 @@ def still_there(store: MemberStore, platform: Platform, account: str, customers:
     """Who of some customers may be in an audience of an account."""
     with store.ledger.reading() as connection:
         known = deliveries.audiences(connection, platform, account)
-    keys = [one.key for one in known if one.remote_id] + [AudienceKey(platform, account, EVERYWHERE)]
+    places = [one.key for one in known if one.remote_id] + [AudienceKey(platform, account, EVERYWHERE)]
     left: set[str] = set()
     flying: set[str] = set()
     names = list(customers)
-    for key in keys:
+    for key in places:
         there = store.members(key).filter(pl.col("customer_id").is_in(names))
         removing = there.filter((pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight"))
         flying.update(removing["customer_id"])
@@ -90,16 +89,20 @@ def still_there(store: MemberStore, platform: Platform, account: str, customers:
     return StillThere(frozenset(left), frozenset(flying - left))
 
 
-def remove_everywhere(terms: Terms, account: Account, newly: Set[str]) -> Everywhere | None:
+def remove_everywhere(
+    terms: Terms, account: Account, newly: Set[str], attempts: Mapping[str, Attempt]
+) -> Everywhere | None:
     """Take customers without consent out of all audiences of an account, known to us or not.
 
-    Nobody is told apart there by audience, so whoever shares an identifier with them is sent again to each
-    audience that holds them: the ledger knows that before the call.
+    Nobody is told apart there by audience. So whoever is in an audience and shares an identifier with them is
+    doubtful before the call is made, and sent again if wanted; they themselves, too, should they consent
+    again before the next run.
 
     Args:
         terms: of the run.
         account: one that can.
         newly: customers found in an audience of ours. Those of a call that failed before are added.
+        attempts: of the run, by audience.
 
     Returns:
         None where nobody is to be removed.
@@ -117,7 +120,8 @@ def remove_everywhere(terms: Terms, account: Account, newly: Set[str]) -> Everyw
     delivery = Delivery(uuid4().hex, key, terms.as_of, terms.clock(), to_remove=len(customers))
     courier = Courier(store, client, key, delivery.delivery_id, terms.clock)
     everywhere = Everywhere(account, courier, customers)
-    _doubt_neighbours(terms, account, sent)
+    account.calls.append(courier)
+    _doubt_whom_it_takes(terms, account, sent, attempts)
 
     def call(chunk: list[Member], session: UploadSession) -> Receipt:  # noqa: ARG001
         return client.remove_everywhere(chunk)
@@ -134,7 +138,35 @@ def remove_everywhere(terms: Terms, account: Account, newly: Set[str]) -> Everyw
             account.error = error
     finally:
         _close(terms, everywhere, delivery)
+    block(terms, account)
     return everywhere
+
+
+def block(terms: Terms, account: Account) -> None:
+    """Nobody is added who shares an identifier with somebody whom a call in flight removes everywhere."""
+    if account.is_busy:
+        capabilities = account.client.capabilities
+        key = AudienceKey(capabilities.platform, account.name, EVERYWHERE)
+        flying = terms.store.members(key).filter("in_flight").select(PEOPLE)
+        account.blocked = keys(terms.store.variants(capabilities.platform).of(flying), capabilities)["key"]
+
+
+def close_interrupted(terms: Terms, account: Account) -> None:
+    """Close what a killed run has left open of a call: its outcome is known by now, or nobody knows it."""
+    client, now = account.client, terms.clock()
+    key = AudienceKey(client.capabilities.platform, client.account, EVERYWHERE)
+    with terms.store.ledger.begin() as connection:
+        last = deliveries.last(connection, key)
+        if last is not None and last.state is DeliveryState.PROCESSING:
+            deliveries.finish(connection, last)
+        if last is None or last.state is not DeliveryState.RUNNING:
+            return
+        again = Delivery(uuid4().hex, key, terms.as_of, now)
+        deliveries.start(connection, again)
+        message = "An earlier run was killed in the middle of a call for every audience of the account."
+        deliveries.finish(
+            connection, replace(again, finished_at=now, state=DeliveryState.UNCHANGED, message=message)
+        )
 
 
 def _close(terms: Terms, everywhere: Everywhere, delivery: Delivery) -> None:
@@ -152,29 +184,32 @@ def _close(terms: Terms, everywhere: Everywhere, delivery: Delivery) -> None:
         store.compact(courier.key)
 
 
-def _doubt_neighbours(terms: Terms, account: Account, sent: pl.DataFrame) -> None:
-    """Mark who shares an identifier with the people of a removal, in each audience of the account."""
-    platform = account.client.capabilities.platform
-    shared = terms.store.variants(platform).shared()
-    keys = shared.join(sent, on=PEOPLE, how="semi")["key"].unique()
-    close = shared.filter(pl.col("key").is_in(keys.implode())).join(sent, on=PEOPLE, how="anti")
-    if not close.height:
-        return
+def _doubt_whom_it_takes(
+    terms: Terms, account: Account, sent: pl.DataFrame, attempts: Mapping[str, Attempt]
+) -> None:
+    """Mark, in each audience of the account, who shares an identifier with the people of a removal."""
+    shared = terms.store.variants(account.client.capabilities.platform).shared()
+    theirs = shared.join(sent, on=PEOPLE, how="semi")["key"].unique()
+    close = shared.filter(pl.col("key").is_in(theirs.implode()))
+    taken = pl.concat([sent.select(PEOPLE), close.select(PEOPLE)]).unique()
     for known in account.known.values():
         if not known.remote_id:
             continue
         members = terms.store.members(known.key).filter(pl.col("state") != MemberState.REMOVING.value)
-        doubtful = members.join(close, on=PEOPLE, how="semi").select(PEOPLE)
-        if doubtful.height:
-            _doubt(terms, known.key, doubtful)
+        doubtful = members.join(taken, on=PEOPLE, how="semi").select(PEOPLE)
+        if not doubtful.height:
+            continue
+        attempt = attempts.get(known.key.audience)
+        if attempt is not None and attempt.key == known.key and attempt.report is None:
+            attempt.open()
+            attempt.courier.doubt(doubtful)
+        else:
+            _doubt(terms, account.client, known.key, doubtful)
 
 
-def _doubt(terms: Terms, key: AudienceKey, doubtful: pl.DataFrame) -> None:
+def _doubt(terms: Terms, client: AudienceClient, key: AudienceKey, doubtful: pl.DataFrame) -> None:
+    """Mark people of an audience that is not delivered to in this run."""
     now, store = terms.clock(), terms.store
-    message = (
-        f"{people(doubtful.height)} share an identifier with somebody who was removed from every audience of "
-        "the account: they are sent again."
-    )
     with store.ledger.begin() as connection:
         last = deliveries.last(connection, key)
         delivery = Delivery(
@@ -185,21 +220,10 @@ def _doubt(terms: Terms, key: AudienceKey, doubtful: pl.DataFrame) -> None:
             finished_at=now,
             state=DeliveryState.INCOMPLETE,
             wanted=last.wanted if last is not None else 0,
-            message=message,
+            message=f"A call for every audience of the account may have removed {people(doubtful.height)}.",
         )
         deliveries.put_delivery(connection, delivery)
-    batch = Batch(
-        batch_id=f"{delivery.delivery_id}-00001",
-        delivery_id=delivery.delivery_id,
-        sequence=1,
-        action="remove",
-        rows=0,
-        state=BatchState.SETTLED,
-        planned_at=now,
-        settled_at=now,
-        message=message,
-    )
-    store.plan_batch(key, batch, PEOPLE_SCHEMA.to_frame(), doubtful)
+    Courier(store, client, key, delivery.delivery_id, terms.clock).doubt(doubtful)
 
 
 def evidence(

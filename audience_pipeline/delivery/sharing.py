@@ -33,6 +33,8 @@ class Sharing:
     """Every variant that was ever sent of those without consent who leave."""
     blocked: pl.Series
     """Keys of people whose batch is still processed."""
+    closed: pl.Series
+    """The same with keys of people who are being removed from every audience: not to be added."""
 
     @classmethod
     def of(
@@ -43,6 +45,7 @@ class Sharing:
         lost: pl.Series,
         sent: Sent,
         nobody: pl.DataFrame,
+        leaving_everywhere: pl.Series | None = None,
     ) -> Sharing:
         """Look up what was sent of those who leave or are in flight; ``nobody``: no RECIPIENTS."""
         flying = members.filter("in_flight").select(PEOPLE)
@@ -52,7 +55,8 @@ class Sharing:
         if flying.height:
             blocked = keys(known.join(flying, on=PEOPLE, how="semi"), capabilities)["key"].unique()
         variants = sent.every(lost).select(nobody.columns) if lost.len() else nobody
-        return cls(capabilities, known, variants, blocked)
+        closed = blocked if leaving_everywhere is None else pl.concat([blocked, leaving_everywhere]).unique()
+        return cls(capabilities, known, variants, blocked, closed)
 
     def with_identifiers(self, people: pl.DataFrame) -> pl.DataFrame:
         """PEOPLE and ``lost``, with what was sent of them."""
@@ -61,11 +65,12 @@ class Sharing:
         known = chosen.join(self.identifiers, on=PEOPLE, how="left", maintain_order="left")
         return known.select(*PEOPLE, *self.capabilities.identifiers, "lost")
 
-    def is_blocked(self, people: pl.DataFrame) -> pl.Series:
+    def is_blocked(self, people: pl.DataFrame, *, to_add: bool = False) -> pl.Series:
         """For each row, whether a batch is still processed that holds one of its identifiers."""
-        if not self.blocked.len() or not people.height:
+        blocked = self.closed if to_add else self.blocked
+        if not blocked.len() or not people.height:
             return pl.repeat(value=False, n=people.height, dtype=pl.Boolean, eager=True)
-        found = keys(people, self.capabilities).join(self.blocked.to_frame(), on="key", how="semi")
+        found = keys(people, self.capabilities).join(blocked.to_frame(), on="key", how="semi")
         known = people.select(PEOPLE).join(found.unique(PEOPLE), on=PEOPLE, how="left", maintain_order="left")
         return known["key"].is_not_null()
 

@@ -20,7 +20,7 @@ from audience_pipeline.platforms.contract import Action, TerminalPlatformError
 MOST_TURNS = 10
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Steps(Attempt):
     """One delivery to one audience: gather, decide, apply, in turns until nothing is left."""
 
@@ -67,7 +67,7 @@ class Steps(Attempt):
             # Whoever it is to hold, it is not them.
             wanted = self._kept(None, members)
         plan = self.decide(wanted, members)
-        self.begin()
+        self.open()
         if plan.deletes:
             self._delete_empty(plan)
             return
@@ -102,7 +102,7 @@ class Steps(Attempt):
                 break
         else:
             self.unsent = not self.quiet
-        if self.courier.flights and not last:
+        if not last and (self.courier.flights or (self.waiting and self.account.is_busy)):
             return False
         self.finish(*self._outcome())
         return True
@@ -134,7 +134,7 @@ class Steps(Attempt):
         if plan.renames and self.remote_id:
             self._rename(plan)
         if plan.replaces:
-            self.begin()
+            self.open()
             self.client.delete(self.sight.foreign)
             self.account.deleted(self.sight.foreign)
             self.sight = replace(self.sight, foreign="")
@@ -149,7 +149,7 @@ class Steps(Attempt):
     def _rename(self, plan: Plan) -> None:
         if self.remote_id is None or self.known is None:
             return
-        self.begin()
+        self.open()
         try:
             self.client.rename(self.remote_id, plan.remote_name)
         except TerminalPlatformError as error:
@@ -165,7 +165,7 @@ class Steps(Attempt):
 
     def _remove_early(self, plan: Plan) -> None:
         if plan.urgent.height and self.remote_id and not self.early:
-            self.begin()
+            self.open()
             self.early = True
             self.courier.remove(self.remote_id, plan.urgent, plan.doubtful, early=True)
 
@@ -179,7 +179,7 @@ class Steps(Attempt):
             return False
         sent = bool(removals.height and self.remote_id)
         if removals.height and self.remote_id:
-            self.begin()
+            self.open()
             courier.remove(self.remote_id, removals, plan.doubtful)
             if courier.flights and not courier.must_wait:
                 adds = apart(adds, removals, self.client.capabilities)
@@ -221,13 +221,14 @@ class Steps(Attempt):
         return True
 
     def _add(self, people: pl.DataFrame) -> None:
-        self.begin()
-        # Before a batch is planned: whoever may be there can be removed as they were sent.
-        self.terms.store.variants(self.key.platform).remember(people)
+        variants = self.terms.store.variants(self.key.platform)
         if self.remote_id:
+            self.open()
+            # Before a batch is planned: whoever may be there can be removed as they were sent.
+            variants.remember(people)
             self.courier.add(self.remote_id, people)
             return
-        if not self.account.has_room:
+        if not self.account.takes(self.task.audience):
             most = self.client.capabilities.audiences_per_account
             raise TerminalPlatformError(
                 self.key.platform,
@@ -235,15 +236,17 @@ class Steps(Attempt):
                 "there, or add an account to the configuration.",
             )
         known = self.to_create()
+        self.account.promised[self.task.audience] = self.name
         self.put(known, forget=True)
+        variants.remember(people)
         if self.client.capabilities.creates_empty:
             remote_id = self.client.create(self.name, self.task.description)
-            self.account.created(remote_id, self.name)
+            self.account.created(self.task.audience, remote_id, self.name)
             self.put(replace(known, remote_id=remote_id, state=AudienceState.FILLING))
             self.courier.add(remote_id, people)
         else:
             self.known = self.courier.create_with(known, people)
-            self.account.created(self.known.remote_id or "", self.name)
+            self.account.created(self.task.audience, self.known.remote_id or "", self.name)
 
     def _make_anew(self, plan: Plan, members: pl.DataFrame) -> bool:
         """Where a platform refuses to change a small audience: replace it if it must or may be replaced."""
@@ -290,7 +293,7 @@ class Steps(Attempt):
         )
 
     def _delete(self, remote_id: str) -> None:
-        self.begin()
+        self.open()
         self.client.delete(remote_id)
         self.account.deleted(remote_id)
         self.put(self.to_create(), forget=True)

@@ -16,8 +16,11 @@ from audience_pipeline.delivery.following import Following
 from audience_pipeline.delivery.gather import Account
 from audience_pipeline.delivery.recipients import remote_name
 from audience_pipeline.delivery.removals import (
+    EVERYWHERE,
     ConsentRemoval,
     Everywhere,
+    block,
+    close_interrupted,
     evidence,
     remove_everywhere,
 )
@@ -131,6 +134,9 @@ class Tour:
     def _follow_earlier(self) -> None:
         """Ask once for everything that earlier runs have left in flight."""
         store, tasks = self.terms.store, {task.audience: task for task in self.tasks}
+        for account in self.accounts.all:
+            if account.client.capabilities.removes_everywhere:
+                close_interrupted(self.terms, account)
         with store.ledger.reading() as connection:
             flights = batches_in(connection, BatchState.SENT)
         for account in self.accounts.all:
@@ -143,9 +149,13 @@ class Tour:
                 courier = Courier(store, account.client, key, "", self.terms.clock)
                 if attempt is not None and attempt.key == key:
                     courier = attempt.courier
+                elif key.audience == EVERYWHERE:
+                    account.calls.append(courier)
                 courier.flights.update({batch.batch_id: batch for batch in flights[key]})
                 self.following.watch(courier)
         self._ask(self.following.ask_all)
+        for account in self.accounts.all:
+            block(self.terms, account)
 
     def _let_go(self) -> None:
         """Those without consent leave every audience before anybody is added to one."""
@@ -175,7 +185,7 @@ class Tour:
         if not account.client.capabilities.removes_everywhere or account.error is not None or self.stopped:
             return
         try:
-            removed = remove_everywhere(self.terms, account, newly)
+            removed = remove_everywhere(self.terms, account, newly, self.attempts)
         except CredentialError as error:
             self._stop(error)
             return
@@ -185,9 +195,11 @@ class Tour:
 
     def _follow(self, waiting: list[Steps]) -> None:
         """Wait for all together; whoever has landed goes on."""
-        while waiting and not self.stopped and (landed := self._ask(self.following.wait)):
+        while not self.stopped and (waiting or any(account.is_busy for account in self.accounts.all)):
+            if not (landed := self._ask(self.following.wait)):
+                break
             for attempt in list(waiting):
-                mine = any(attempt.courier is one for one in landed)
+                mine = any(one is attempt.courier or one in attempt.account.calls for one in landed)
                 if not mine or attempt.courier.flights or attempt.report is not None:
                     continue
                 if self._guarded(attempt, attempt.land):

@@ -94,7 +94,8 @@ class FakePlatform:
         self, remote_id: str, action: Action, members: Sequence[Member], session: UploadSession
     ) -> Receipt:
         assert session.session_id > 0
-        self._refuse(self._payloads(members))
+        if action == "add":
+            self._refuse(self._payloads(members))
         with self._effect(action):
             return self._accept(Request(remote_id, action, self._payloads(members)))
 
@@ -203,7 +204,8 @@ class FakePlatform:
         request = self.requests[number]
         people = len(request.payloads)
         done = request.state is ReceiptState.SETTLED
-        wrong = [place for place, payload in enumerate(request.payloads) if self.refuses(payload)]
+        adds = request.action == "add"
+        wrong = [place for place, payload in enumerate(request.payloads) if adds and self.refuses(payload)]
         return Receipt(
             request_id=str(number),
             state=request.state,
@@ -211,7 +213,7 @@ class FakePlatform:
             accepted=people - len(wrong) if done else None,
             rejected=len(wrong) if done else None,
             reasons={"not taken": len(wrong)} if wrong and done else {},
-            refused=dict.fromkeys(wrong, "not taken") if done and request.action == "add" else {},
+            refused=dict.fromkeys(wrong, "not taken") if done else {},
             message="" if request.state is not ReceiptState.FAILED else "the platform could not process it",
             remote_id=request.audience_id,
         )
