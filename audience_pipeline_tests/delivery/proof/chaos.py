@@ -7,13 +7,20 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from audience_pipeline_tests.delivery.proof.mortal import DONE, KILLED, POINTS, Ended, Mother, mother
-from audience_pipeline_tests.delivery.proof.platforms import Held, Platforms, platforms
+from audience_pipeline_tests.delivery.proof.platforms import (
+    BEHIND,
+    PARTIAL,
+    PROCESSING,
+    Held,
+    Platforms,
+    platforms,
+)
 from audience_pipeline_tests.delivery.proof.product import Job
 from audience_pipeline_tests.delivery.proof.raw_input import Invention
 from audience_pipeline_tests.delivery.proof.spelled import PLATFORMS
@@ -69,8 +76,14 @@ class Outcome:
     clean: int = 0
     """Audiences on platforms that were compared after a clean run."""
     equal: int = 0
+    quarantined: int = 0
+    """Equal but for people whom the platform has refused by name."""
+    anonymous: int = 0
+    """Equal but for people whom the platform has refused without saying who, and has counted."""
     refused_to_shrink: int = 0
     """Not equal, for TikTok lets nobody go below its floor: the report says so, nobody opted out is there."""
+    injected: Counter[str] = field(default_factory=Counter)
+    """Kind of trouble to how often it happened."""
     story: list[str] = field(default_factory=list)
 
 
@@ -102,6 +115,8 @@ def live(seed: int, stage: Stage, home: Path) -> Outcome:
     except AssertionError as error:
         story = "\n".join(schedule.outcome.story)
         raise AssertionError(f"seed {seed}: {error}\n{story}") from error
+    finally:
+        schedule.clear()
     return schedule.outcome
 
 
@@ -124,6 +139,9 @@ class Schedule:
             for name in PLATFORMS
         }
         self.in_turn = self.chance.random() < 0.3
+        self.rate = self.chance.choice((0.05, 0.05, 0.15, 0.3))
+        self.partial = seed % 5 == 4
+        """Platforms may refuse some people of a batch: who was named stays out with these contacts."""
         self.day = 0
         self.told: dict[str, set[str]] = {name: set() for name in PLATFORMS}
         """Customers who had opted out when a run last went well: they must not be seen again."""
@@ -148,6 +166,13 @@ class Schedule:
         if self.chance.random() < 0.3:
             self._nothing_left()
 
+    def clear(self) -> None:
+        """Take everything away, so that what strikes any audience strikes those of the next schedule."""
+        self.stage.platforms.faults(None)
+        for platform in PLATFORMS:
+            for one in self.stage.platforms.held(platform, self.accounts[platform]):
+                self.stage.platforms.delete(platform, one)
+
     def clean(self) -> None:
         """A run without trouble: afterwards everything is exact."""
         self.stage.platforms.faults(None)
@@ -165,41 +190,60 @@ class Schedule:
 
     def _trouble(self) -> None:
         chance, sandbox = self.chance, self.stage.platforms
-        seed = chance.randrange(2**31)
-        faults = seed if chance.random() < 0.7 else None
-        sandbox.faults(faults)
         kind = chance.choices(
             ("point", "moment", "faults only", "two at once", "again", "older", "vanish"),
             (45, 15, 10, 10, 5, 5, 10),
         )[0]
-        job = self._job(
-            confirm=chance.random() < 0.7,
-            patience=chance.choice((0.0, 1.0, 60.0)),
-        )
-        point = chance.choice(POINTS), int(chance.lognormvariate(1.8, 1.0)) + 1
-        moment = chance.random() * 0.6
-        self._say(f"{kind}, faults {faults}" + (f", {point[1]}. {point[0]}" if kind == "point" else ""))
+        self._say(kind)
         if kind == "vanish":
             self._vanish()
+        faults = self._faults()
+        job = self._job(confirm=chance.random() < 0.7, patience=chance.choice((0.0, 1.0, 60.0)))
+        late = chance.random() < 0.6
+        point = chance.choice(POINTS), chance.randint(1, 60) if late else chance.randint(1, 8)
+        moment = chance.random() * 0.6
         if kind == "two at once":
             first = self.stage.mother.start(job)
-            second = self.stage.mother.start(self._job(confirm=job.confirm, patience=1.0))
+            second = self.stage.mother.start(replace(job, patience=1.0))
             self._ended(self.stage.mother.end(first, moment if chance.random() < 0.5 else None))
             self._ended(self.stage.mother.end(second))
         elif kind == "moment":
             self._ended(self.stage.mother.run(job, moment))
         elif kind == "point":
-            self._run(self._job(confirm=job.confirm, patience=job.patience, kill=point))
+            self._say(f"  to be killed at {point[1]}. {point[0]}")
+            self._run(replace(job, kill=point))
         elif kind == "older":
-            self._run(self._job(confirm=False, patience=1.0, older_by=1))
+            self._run(replace(job, confirm=False, older_by=1))
         else:
             self._run(job)
             if kind == "again":
                 self._run(job)
+        if faults:
+            struck = Counter({name: sum(of.values()) for name, of in sandbox.injected().items()})
+            self._say(f"  trouble: {dict(struck)}")
+            self.outcome.injected.update(struck)
         self._nobody_told()
+
+    def _faults(self) -> bool:
+        """Switch trouble on, seven times in ten: of every kind, or more of one."""
+        chance, sandbox = self.chance, self.stage.platforms
+        seed = chance.randrange(2**31)
+        what = chance.choices(("anything", "processing", "behind"), (5, 3, 2))[0]
+        if chance.random() < 0.3:
+            sandbox.faults(None)
+            return False
+        self._say(f"  faults: {what}, seed {seed}")
+        if what == "anything":
+            sandbox.faults(seed, self.rate)
+        elif what == "processing":
+            sandbox.faults(seed, 0.5, (PROCESSING, PARTIAL) if self.partial else (PROCESSING,))
+        else:
+            sandbox.faults(seed, 0.2, BEHIND)
+        return True
 
     def _vanish(self) -> None:
         """Somebody deletes an audience."""
+        self.stage.platforms.faults(None)
         platform = self.chance.choice(PLATFORMS)
         there = self.stage.platforms.held(platform, self.accounts[platform])
         if there:
@@ -270,6 +314,8 @@ class Schedule:
                 if held.rows == rows:
                     self.outcome.equal += 1
                     continue
+                if self.partial and self._refused(platform, name, held, now):
+                    continue
                 report = said[platform, name]
                 excused = platform == "tiktok" and self._cannot_shrink(held, rows, report)
                 assert excused, (
@@ -280,6 +326,31 @@ class Schedule:
                 self.outcome.refused_to_shrink += 1
             assert not by_name, f"{platform}: audiences of nobody: {sorted(by_name)}"
         self._nobody_forbidden(now)
+
+    def _refused(self, platform: str, name: str, held: Held, now: Wanted) -> bool:
+        """Only people are missing whom the platform has refused: named ones, and as many others as told."""
+        sent = now.audiences[platform, name].sent
+        missing = {who for who, row in sent.items() if row not in held.rows}
+        refused = (
+            "select customer_id from refused_members where platform = ? and audience = ? and reason <> ''"
+        )
+        named = missing & set(self._ask(refused, platform, name))
+        counted = (
+            "select coalesce(sum(b.rejected), 0) from batches b "
+            "join deliveries d using (delivery_id) "
+            "where d.platform = ? and d.audience = ? and b.action = 'add' and b.state = 'settled'"
+        )
+        (told,) = self._ask(counted, platform, name)
+        if not held.rows <= now.audiences[platform, name].rows or len(missing - named) > told:
+            return False
+        self.outcome.quarantined += missing == named
+        self.outcome.anonymous += missing != named
+        return True
+
+    def _ask(self, query: str, *values: str) -> list[Any]:
+        """The first column of what the ledger says, in plain SQL."""
+        with closing(sqlite3.connect(self.home / "ledger.db")) as ledger:
+            return [row[0] for row in ledger.execute(query, values)]
 
     @staticmethod
     def _cannot_shrink(held: Held, rows: frozenset[tuple[str, ...]], report: dict[str, Any]) -> bool:
@@ -308,29 +379,23 @@ class Schedule:
 
     def _accounted_for(self) -> None:
         """No batch is left open, and the counts of a delivery are those of its batches."""
+        batches = self._ask("select state from batches where state in ('planned', 'sent')")
+        assert not batches, f"batches are left open: {Counter(batches)}"
+        deliveries = self._ask("select state from deliveries where state in ('running', 'processing')")
+        assert not deliveries, f"deliveries are left open: {Counter(deliveries)}"
         with closing(sqlite3.connect(self.home / "ledger.db")) as ledger:
-            ask = ledger.execute
-            open_batches = ask(
-                "select state, count(*) from batches where state in ('planned', 'sent') group by state"
-            ).fetchall()
-            assert not open_batches, f"batches are left open: {open_batches}"
-            open_deliveries = ask(
-                "select state, count(*) from deliveries where state in ('running', 'processing') "
-                "group by state"
-            ).fetchall()
-            assert not open_deliveries, f"deliveries are left open: {open_deliveries}"
-            sums = ask(
+            sums = ledger.execute(
                 "select d.delivery_id, d.sent, d.accepted, d.rejected, coalesce(sum(b.rows), 0), "
                 "coalesce(sum(b.accepted), 0), coalesce(sum(b.rejected), 0) from deliveries d "
                 "left join batches b on b.delivery_id = d.delivery_id and b.action = 'add' "
                 "and b.state = 'settled' where d.state in ('settled', 'unchanged') group by d.delivery_id"
             ).fetchall()
-            for _, *told, rows, accepted, rejected in sums:
-                assert told == [rows, accepted, rejected], f"a delivery says {told}, its batches otherwise"
-            more = ask(
-                "select count(*) from batches where coalesce(accepted, 0) + coalesce(rejected, 0) > rows"
-            ).fetchone()
-            assert more == (0,), "batches with more answers than people"
+        for _, *told, rows, accepted, rejected in sums:
+            assert told == [rows, accepted, rejected], f"a delivery says {told}, its batches otherwise"
+        more = self._ask(
+            "select count(*) from batches where coalesce(accepted, 0) + coalesce(rejected, 0) > rows"
+        )
+        assert more == [0], "batches with more answers than people"
 
     def _believed(self, now: Wanted) -> None:
         """The ledger believes what is true."""
@@ -344,11 +409,16 @@ class Schedule:
             if platform == "tiktok" and self.outcome.refused_to_shrink:
                 assert should <= there, f"{name} on tiktok: the ledger lacks people"
                 continue
+            if self.partial:
+                named = "select customer_id from refused_members where platform = ? and audience = ?"
+                there |= should & set(self._ask(named, platform, name))
             assert there == should, (
                 f"{name} on {platform}: the ledger has {len(there - should)} people too many and lacks "
                 f"{len(should - there)}"
             )
-            assert set(one["states"]) <= {"added"}, f"{name} on {platform}: people are {one['states']}"
+            # Who was refused by name is not sent again, so that a doubt about them stays.
+            settled = {"added", "doubtful"} if self.partial else {"added"}
+            assert set(one["states"]) <= settled, f"{name} on {platform}: people are {one['states']}"
             assert one["in_flight"] == 0, f"{name} on {platform}: people are in flight"
 
     def _nothing_left(self) -> None:

@@ -19,6 +19,11 @@ DELAY = 0.02
 DAY = 86_400
 PARTIAL = "partial_failure"
 """Some people of a batch are refused and left out, which leaves a mark in the ledger for good."""
+PROCESSING = "processing_failure"
+SHRINKAGE = "shrinkage"
+"""An audience loses people by itself. No delivery sees that, verifying tells of it: not part of this."""
+BEHIND = ("deleted_audience", "flagged_name", "expired_token")
+"""What somebody else does to an account."""
 PEOPLE = 2_000
 """Whom the platforms know at their first addresses."""
 
@@ -43,15 +48,26 @@ class Platforms:
         limits = self._ask("GET", "limits")
         self._ask("POST", "limits", json=dict.fromkeys(limits))
 
-    def faults(self, seed: int | None, kinds: Sequence[str] | None = None) -> None:
-        """Switch trouble on, by its seed, or off; of all kinds but ``PARTIAL`` when none are given."""
+    def faults(self, seed: int | None, rate: float = 0.05, kinds: Sequence[str] | None = None) -> None:
+        """Switch trouble on, by its seed, or off.
+
+        Args:
+            seed: None for none.
+            rate: share of calls that something happens to.
+            kinds: what may happen; everything but ``PARTIAL`` and ``SHRINKAGE`` when not given.
+        """
         known = self._ask("GET", "faults")["known"]
-        chosen = [kind for kind in known if kind != PARTIAL] if kinds is None else list(kinds)
-        self._ask("POST", "faults", json={"seed": seed, "kinds": chosen})
+        chosen = (
+            [kind for kind in known if kind not in {PARTIAL, SHRINKAGE}] if kinds is None else list(kinds)
+        )
+        self._ask("POST", "faults", json={"seed": seed, "kinds": chosen, "rate": rate})
 
     def injected(self) -> dict[str, dict[str, int]]:
-        """What has happened since trouble was switched on, by platform and kind."""
-        found: dict[str, dict[str, int]] = self._ask("GET", "faults")["injected"]
+        """What has happened since trouble was switched on: kind to platform to how often."""
+        found: dict[str, dict[str, int]] = {}
+        for platform, counts in self._ask("GET", "faults")["injected"].items():
+            for kind, times in counts.items():
+                found.setdefault(kind, {})[platform] = times
         return found
 
     def pass_days(self, days: float) -> None:

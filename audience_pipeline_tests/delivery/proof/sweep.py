@@ -49,6 +49,8 @@ class Sweep:
             schedule.clean()
         except AssertionError as error:
             raise AssertionError(f"sweep {self.seed}, killed at {time}. {point}: {error}") from error
+        finally:
+            schedule.clear()
         return schedule.outcome if ended.status == KILLED else None
 
     def all_points(self) -> list[tuple[str, int]]:

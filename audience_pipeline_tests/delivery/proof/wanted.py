@@ -15,9 +15,18 @@ Rows = frozenset[tuple[str, ...]]
 class Audience:
     """What one audience should be on one platform."""
 
-    customers: frozenset[str] = field(repr=False)
-    rows: Rows = field(repr=False)
-    """Hashes of each person: two people of whom the same is known are one row."""
+    sent: Mapping[str, tuple[str, ...]] = field(repr=False)
+    """Customer to the hashes that are sent."""
+
+    @property
+    def customers(self) -> frozenset[str]:
+        """Everybody who should be there."""
+        return frozenset(self.sent)
+
+    @property
+    def rows(self) -> Rows:
+        """Everybody's hashes: two people of whom the same is known are one row."""
+        return frozenset(self.sent.values())
 
 
 @dataclass(frozen=True)
@@ -55,8 +64,8 @@ def wanted(raw: Mapping[str, Any]) -> Wanted:
         forbidden[platform] = names
         for audience in raw["audiences"]:
             members = set(audience["members"]) - set(audience["holdout"])
-            who = frozenset() if audience["retired"] else frozenset(members & free)
-            audiences[platform, audience["name"]] = Audience(who, frozenset(known[one].row for one in who))
+            there = set() if audience["retired"] else members & free
+            audiences[platform, audience["name"]] = Audience({who: known[who].row for who in sorted(there)})
     return Wanted(audiences, forbidden)
 
 
