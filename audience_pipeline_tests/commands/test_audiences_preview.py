@@ -15,7 +15,8 @@ from audience_pipeline.audiences.rules import Did
 from audience_pipeline.audiences.stored import People, stored
 from audience_pipeline.audiences.widening import longer_windows
 from audience_pipeline.commands.preview_sources import furthest
-from audience_pipeline.defs.sending import _Sending
+from audience_pipeline.defs.addresses import addresses_of_opted_out
+from audience_pipeline.defs.recipients import Recipients, Stated
 from audience_pipeline.defs.standing import STANDING, write_standing
 from audience_pipeline.ledger import deliveries, refreshes
 from audience_pipeline.ledger.database import Ledger
@@ -155,12 +156,12 @@ def test_who_has_an_earlier_address_of_somebody_who_opted_out_is_left_out_by_pre
 
     assert computed == stored
     numbers = profile.select("customer_id", "customer_no")
+    addresses = addresses_of_opted_out(settings, date.max, consent, identities)
     for was, now in zip(before["platforms"], stored["platforms"], strict=True):
         platform = Platform(now["platform"])
-        sent = _Sending(settings, DAY, platform, numbers, identifiers, consent, identities)
+        people = Recipients(settings, DAY, platform, Stated(numbers, identities, consent, addresses))
         assert now["left_out"]["opted_out"] == was["left_out"]["opted_out"] + 1
-        assert sent._standing.filter(customer_id=neighbour)["reason"].to_list() == ["opted_out"]
-        assert neighbour in sent._no_consent
+        assert neighbour in people.consent_lost
 
 
 def test_a_small_audience_comes_with_warnings_and_suggestions_that_were_tried(run: Run, settings: Settings):
