@@ -103,6 +103,9 @@ class Invention:
             one.number: one.number - one.number % 2 if chance.random() < 0.3 else one.number
             for one in self.persons
         }
+        self._mailboxes = {
+            number: home if chance.random() < 0.3 else number for number, home in self._homes.items()
+        }
         self._styles = {one.number: chance.random() for one in self.persons}
         for person in self.persons:
             self.known.contacts[person.customer_id] = self._typed(person)
@@ -173,7 +176,7 @@ class Invention:
         first, last = person.name
         home = Person(self._homes[person.number])
         contact = Contact(
-            email=messy_email(chance, person.email(moves)),
+            email=messy_email(chance, Person(self._mailboxes[person.number]).email(moves)),
             phone=messy_phone(chance, home.country, home.national(home.number)),
             first_name=chance.choice((first, first.upper(), f" {first}")),
             last_name=chance.choice((last, last.lower(), f"{last}\t")),
