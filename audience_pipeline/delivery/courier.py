@@ -114,20 +114,9 @@ class Courier:
 
     def doubt(self, people: pl.DataFrame) -> None:
         """Mark people (PEOPLE) whom something else than a batch of ours may have taken along."""
-        self.sequence += 1
-        now = self.clock()
-        batch = Batch(
-            batch_id=f"{self.delivery_id}-{self.sequence:05}",
-            delivery_id=self.delivery_id,
-            sequence=self.sequence,
-            action="remove",
-            rows=0,
-            state=BatchState.SETTLED,
-            planned_at=now,
-            settled_at=now,
-            message=f"A call for every audience of the account may remove {people.height:,} people.",
-        )
-        self.store.plan_batch(self.key, batch, PEOPLE_SCHEMA.to_frame(), people)
+        batch = self._plan("remove", people.clear(), people)
+        message = f"A call for every audience of the account may remove {people.height:,} people."
+        self._settle(replace(batch, state=BatchState.SETTLED, settled_at=self.clock(), message=message))
 
     @property
     def must_wait(self) -> bool:

@@ -13,10 +13,12 @@ from audience_pipeline.delivery.brake import people
 from audience_pipeline.delivery.courier import Courier
 from audience_pipeline.delivery.gather import Account
 from audience_pipeline.delivery.recipients import PEOPLE, keys
+from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.ledger.records import (
     AudienceKey,
+    BatchState,
     Delivery,
     DeliveryState,
     MemberState,
@@ -51,6 +53,16 @@ class ConsentRemoval:
     """``confirmed``: the platform has processed everything; ``sent``: it still does; ``refused``: somebody
     may still be there whose removal it did not accept."""
     how: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncResult:
+    """What a run did on one platform."""
+
+    reports: list[DeliveryReport]
+    """In the order of the tasks."""
+    removals: tuple[ConsentRemoval, ...] = ()
+    """For want of consent, by account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,11 +171,17 @@ def close_interrupted(terms: Terms, account: Account) -> None:
         last = deliveries.last(connection, key)
         if last is not None and last.state is DeliveryState.PROCESSING:
             deliveries.finish(connection, last)
-        if last is None or last.state is not DeliveryState.RUNNING:
+        if last is None:
+            return
+        batches = deliveries.batches_of(connection, last.delivery_id)
+        unanswered = any(batch.state is BatchState.PLANNED for batch in batches)
+        if last.state is not DeliveryState.RUNNING and not unanswered:
             return
         again = Delivery(uuid4().hex, key, terms.as_of, now)
         deliveries.start(connection, again)
-        message = "An earlier run was killed in the middle of a call for every audience of the account."
+        message = (
+            "Nobody knows the outcome of the last call for every audience: who is still there is removed."
+        )
         deliveries.finish(
             connection, replace(again, finished_at=now, state=DeliveryState.UNCHANGED, message=message)
         )

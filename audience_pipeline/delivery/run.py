@@ -11,8 +11,9 @@ import polars as pl
 
 from audience_pipeline.delivery.attempt import Task, Terms, UnknownMembersError
 from audience_pipeline.delivery.brake import CAUTION, Caution
+from audience_pipeline.delivery.removals import SyncResult
 from audience_pipeline.delivery.report import DeliveryReport
-from audience_pipeline.delivery.tour import SyncResult, Tour
+from audience_pipeline.delivery.tour import Tour
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.platforms.contract import AudienceClient
 

@@ -19,6 +19,7 @@ from audience_pipeline.delivery.removals import (
     EVERYWHERE,
     ConsentRemoval,
     Everywhere,
+    SyncResult,
     block,
     close_interrupted,
     evidence,
@@ -39,16 +40,6 @@ from audience_pipeline.platforms.contract import (
 
 MOST_IN_A_ROW = 3
 """Audiences in a row that a platform may fail, after which the others are left to the next run."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncResult:
-    """What a run did on one platform."""
-
-    reports: list[DeliveryReport]
-    """In the order of the tasks."""
-    removals: tuple[ConsentRemoval, ...] = ()
-    """For want of consent, by account."""
 
 
 @dataclass(slots=True)

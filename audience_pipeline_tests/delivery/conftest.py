@@ -44,6 +44,7 @@ class Request:
     payloads: list[Payload]
     creates: bool = False
     due: int = 0
+    wrong: list[int] = field(default_factory=list)
     state: ReceiptState = ReceiptState.PROCESSING
 
 
@@ -183,7 +184,9 @@ class FakePlatform:
         if held is None:
             return ReceiptState.FAILED
         if request.action == "add":
-            after = held.members | {payload for payload in request.payloads if not self.refuses(payload)}
+            request.wrong = [at for at, payload in enumerate(request.payloads) if self.refuses(payload)]
+            taken = {payload for at, payload in enumerate(request.payloads) if at not in request.wrong}
+            after = held.members | taken
         else:
             gone = {key for payload in request.payloads for key in self._keys(payload)}
             after = {payload for payload in held.members if gone.isdisjoint(self._keys(payload))}
@@ -204,8 +207,7 @@ class FakePlatform:
         request = self.requests[number]
         people = len(request.payloads)
         done = request.state is ReceiptState.SETTLED
-        adds = request.action == "add"
-        wrong = [place for place, payload in enumerate(request.payloads) if adds and self.refuses(payload)]
+        wrong = request.wrong
         return Receipt(
             request_id=str(number),
             state=request.state,
