@@ -14,7 +14,16 @@ from typing import Any
 import hypothesis
 import pytest
 
-from audience_pipeline.settings import ACCOUNTS, BASE_URLS, PROJECT_ROOT, Calendar, Config, Settings, Shop
+from audience_pipeline.settings import (
+    ACCOUNTS,
+    ADS_BASE_URL,
+    BASE_URLS,
+    PROJECT_ROOT,
+    Calendar,
+    Config,
+    Settings,
+    Shop,
+)
 
 SILENT = {
     "DAGSTER_DISABLE_TELEMETRY": "1",
@@ -28,10 +37,20 @@ NOT_FOR_TESTS = (
     "MLFLOW_TRACKING_URI",
     *(
         f"AUDIENCE_{name}"
-        for name in ("HOME", "CONFIG", "LAKE", "LEDGER_URL", "DEFINITIONS", "THREADS", "IN_PROCESS")
+        for name in (
+            "HOME",
+            "CONFIG",
+            "LAKE",
+            "LEDGER_URL",
+            "DEFINITIONS",
+            "THREADS",
+            "IN_PROCESS",
+            "SECRETS",
+        )
     ),
     *ACCOUNTS.values(),
     *(variable for variable, _ in BASE_URLS.values()),
+    ADS_BASE_URL,
     *(f"{platform}_ACCESS_TOKEN" for platform in ("META", "GOOGLE", "TIKTOK")),
     *("META_APP_SECRET", "GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET", "GOOGLE_REFRESH_TOKEN"),
 )

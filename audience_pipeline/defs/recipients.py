@@ -136,10 +136,6 @@ class Recipients:
         found: pl.DataFrame = self._sendable[self._rows(audience)]
         return found
 
-    def is_anybody_in(self, store: MemberStore, key: AudienceKey) -> bool:
-        """Whether anybody may be in an audience, as far as the ledger knows."""
-        return not store.members(key).is_empty()
-
     def kept(self, store: MemberStore, key: AudienceKey) -> pl.DataFrame:
         """RECIPIENTS of those whom an audience holds already and who may still be sent, as they were sent."""
         there = store.members(key).filter(pl.col("state") != MemberState.REMOVING.value)

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
-from audience_pipeline.defs.consent_log import log_statements, newest_statement
 from audience_pipeline.defs.lake import newest_landing, note_consent_sent
-from audience_pipeline.defs.recipients import Recipients, stated
 from audience_pipeline.defs.removals import note_removals
 from audience_pipeline.defs.resources import NotConfiguredError, PlatformResource
 from audience_pipeline.defs.storage import table_path
 from audience_pipeline.defs.tasks import Tasks
+from audience_pipeline.defs.watch import Watch
 from audience_pipeline.delivery.brake import Caution
 from audience_pipeline.delivery.removals import ConsentRemoval
 from audience_pipeline.delivery.report import DeliveryReport
@@ -25,11 +24,9 @@ from audience_pipeline.ledger.refreshes import Refresh
 from audience_pipeline.platforms.contract import AudienceClient, Platform
 from audience_pipeline.settings import Settings
 
-LOOK_SECONDS = 2.0
-"""How often a delivery looks whether somebody has opted out since it began."""
 SHOWN_SENTENCES = 10
 TURNS = 20
-"""After so many interruptions, statements that come in are left to the next run."""
+"""After so many, statements that still come in are left to the next run."""
 
 
 class SyncConfig(dg.Config):
@@ -83,13 +80,12 @@ def deliver(
     clients: Sequence[AudienceClient],
     config: SyncConfig,
     progress: Progress | None = None,
-    stopped: Callable[[], bool] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """Sync each audience of one platform with the newest memberships.
 
-    Consent is decided with every statement that has landed by now, not only with those of the as-of date. A
-    statement that lands meanwhile interrupts the delivery: consent is decided anew, whoever has opted out
-    leaves first, and then it goes on.
+    Consent is decided with every statement that has landed by now, not only with those of the as-of date. Of
+    statements that land meanwhile, the audiences that follow know at once; the others get another turn.
 
     Args:
         settings: the workspace.
@@ -97,7 +93,7 @@ def deliver(
         clients: the ad accounts of the platform, in the order in which audiences fill them.
         config: which audiences.
         progress: told each report as it is done.
-        stopped: whether the delivery should end after what it is just doing.
+        sleep: waits so many seconds.
 
     Raises:
         UnknownAudienceError: one that is named is neither defined nor on a platform.
@@ -107,16 +103,12 @@ def deliver(
     store = MemberStore(ledger, settings.delivered)
     if not config.dry_run:
         store.tidy()
+    watch = Watch(settings, ledger, refresh.as_of, platform, sleep)
     found: dict[AudienceKey, DeliveryReport] = {}
     removed: list[ConsentRemoval] = []
-    for turn in range(TURNS):
-        statements = newest_landing(ledger)
-        log_statements(settings, ledger)
-        stop = _Stop(ledger, stopped, statements_count=turn < TURNS - 1 and not config.dry_run)
-        people = Recipients(
-            settings, refresh.as_of, platform, stated(settings, ledger, refresh.as_of, statements)
-        )
-        tasks = Tasks(settings, store, refresh, people, config.audiences)
+    for _ in range(TURNS):
+        statements, people = watch.begin()
+        tasks = Tasks(settings, store, refresh, watch.people, config.audiences)
         result = sync_all(
             store,
             clients,
@@ -128,16 +120,16 @@ def deliver(
             prefix=f"{settings.config.shop.name} ",
             patience=settings.config.delivery.patience_seconds,
             caution=_caution(settings),
+            sleep=watch.sleep,
             progress=progress,
         )
         for report in result.reports:
             found[report.key] = _both(found.get(report.key), report)
         removed += result.removals
-        if stop.asked or not stop.newer:
+        if config.dry_run or not watch.overtaken():
             break
     if not config.dry_run:
-        follows = all(report.tried and not report.consent_left for report in found.values())
-        if follows and config.audiences is None and not stop.asked:
+        if config.audiences is None and all(one.tried and not one.consent_left for one in found.values()):
             note_consent_sent(settings.lake, platform.value, statements)
         note_removals(settings, ledger, removed)
     return Outcome(platform, list(found.values()), dict(sorted(tasks.unknown.items())))
@@ -149,7 +141,7 @@ def deliver_where_configured(
     resource: PlatformResource,
     config: SyncConfig,
     progress: Progress | None = None,
-    stopped: Callable[[], bool] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """:func:`deliver` to the accounts of a platform, or what to set up before that."""
     platform = Platform(resource.platform)
@@ -163,7 +155,7 @@ def deliver_where_configured(
             note_consent_sent(settings.lake, platform.value, newest_landing(ledger))
             note_removals(settings, ledger, ())
         return Outcome(platform, not_configured=str(error))
-    return deliver(settings, ledger, clients, config, progress, stopped)
+    return deliver(settings, ledger, clients, config, progress, sleep)
 
 
 def _caution(settings: Settings) -> Caution:
@@ -172,29 +164,10 @@ def _caution(settings: Settings) -> Caution:
     return Caution(said.brake_percent / 100, said.brake_people, said.refresh_after)
 
 
-class _Stop:
-    """Whether a delivery should stop: a statement has landed since it began, or somebody asks for it."""
-
-    def __init__(self, ledger: Ledger, asked: Callable[[], bool] | None, *, statements_count: bool) -> None:
-        self._ledger, self._asked, self._statements_count = ledger, asked, statements_count
-        self._known, self._looked = newest_statement(ledger), time.monotonic()
-        self.newer = self.asked = False
-
-    def __call__(self) -> bool:
-        self.asked = self.asked or (self._asked is not None and self._asked())
-        due = time.monotonic() - self._looked >= LOOK_SECONDS
-        if self._statements_count and due and not self.newer:
-            self.newer = newest_statement(self._ledger) > self._known
-            self._looked = time.monotonic()
-        return self.newer or self.asked
-
-
 def _both(earlier: DeliveryReport | None, later: DeliveryReport) -> DeliveryReport:
-    """One report on an audience that had its turn before and after an interruption."""
-    if earlier is None or not earlier.tried:
+    """One report on an audience that had two turns."""
+    if earlier is None:
         return later
-    if not later.tried:
-        return replace(earlier, consent_left=max(earlier.consent_left, later.consent_left))
     counted = ("sent", "removed", "accepted", "rejected", "removed_without_consent")
     return replace(later, **{name: getattr(earlier, name) + getattr(later, name) for name in counted})
 

@@ -12,9 +12,14 @@ from typing import Self
 
 from audience_pipeline.defs.resources import PlatformResource
 from audience_pipeline.defs.sending import Outcome, Progress, SyncConfig, deliver_where_configured
+from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Settings
+
+
+class StoppedError(Exception):
+    """Somebody has stopped the run. What was sent is in the ledger, and the next run goes on from there."""
 
 
 class SideBySide:
@@ -66,9 +71,17 @@ class SideBySide:
     def _deliver(self, platform: Platform, config: SyncConfig) -> Outcome:
         resource = PlatformResource.of(platform, self._settings)
         with Ledger.open(self._settings.ledger_url) as ledger:
-            return deliver_where_configured(
-                self._settings, ledger, resource, config, self._progress, self._stopped.is_set
-            )
+            return deliver_where_configured(self._settings, ledger, resource, config, self._told, self._sleep)
+
+    def _told(self, report: DeliveryReport) -> None:
+        if self._stopped.is_set():
+            raise StoppedError
+        if self._progress is not None:
+            self._progress(report)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise StoppedError
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +92,7 @@ class SideBySide:
         self.close()
 
     def close(self) -> None:
-        """End the deliveries after what they are just doing, if they are not done."""
+        """End the deliveries, if they are not done, after the audience that they are at."""
         self._stopped.set()
         self._threads.shutdown(wait=True, cancel_futures=True)
 

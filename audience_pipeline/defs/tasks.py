@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+
+import polars as pl
 
 from audience_pipeline.audiences.definition import Definition, DefinitionErrors, Definitions
 from audience_pipeline.audiences.errors import MembershipError
@@ -33,7 +35,7 @@ class Tasks:
         settings: Settings,
         store: MemberStore,
         refresh: Refresh,
-        people: Recipients,
+        people: Callable[[], Recipients],
         named: Collection[str] | None = None,
     ) -> None:
         """Look up what is defined and what was ever delivered.
@@ -42,18 +44,19 @@ class Tasks:
             settings: the workspace.
             store: who was delivered.
             refresh: the newest memberships.
-            people: who may be sent.
+            people: who may be sent, as of the moment.
             named: only these audiences.
 
         Raises:
             UnknownAudienceError: one that is named is neither defined nor on a platform.
         """
         self._store, self._people, self._named = store, people, named
+        self._platform = people().platform
         self._evaluated = set(refresh.details.get("audiences", ()))
         self._reasons: Mapping[str, str] = refresh.details.get("not_evaluated", {})
         self._known = _defined(settings)
         with store.ledger.reading() as connection:
-            self._accounts = deliveries.accounts_of(connection, people.platform)
+            self._accounts = deliveries.accounts_of(connection, self._platform)
             ever = {known.key.audience for known in deliveries.audiences(connection)}
         self.unknown: dict[str, str] = {}
         """Audiences whose members are not known, with the reason; filled as the tasks are read."""
@@ -65,7 +68,7 @@ class Tasks:
 
     def __iter__(self) -> Iterator[Task]:
         known = self._known
-        defined = [one for one in known.definitions if self._people.platform in one.platforms]
+        defined = [one for one in known.definitions if self._platform in one.platforms]
         for audience in defined:
             if self._asked(audience.name):
                 yield from self._of(audience)
@@ -76,7 +79,7 @@ class Tasks:
         wanted = {audience.name for audience in defined}
         for name in self._accounts:
             if name not in wanted and known.reason(name) is None and self._asked(name):
-                yield Task(name, lambda: self._people.nobody, retired=True)
+                yield Task(name, lambda: self._people().nobody, retired=True)
 
     def _asked(self, name: str) -> bool:
         return self._named is None or name in self._named
@@ -86,11 +89,11 @@ class Tasks:
         try:
             if audience.name not in self._evaluated:
                 raise MembershipError(self._reasons.get(audience.name, DEFINED_LATER))
-            self._people.check(audience.name)
+            self._people().check(audience.name)
         except MembershipError as error:
             yield from self._left_as_it_is(audience.name, str(error), description)
         else:
-            yield Task(audience.name, partial(self._people.wanted, audience.name), description)
+            yield Task(audience.name, partial(self._wanted, audience.name), description)
 
     def _left_as_it_is(self, name: str, reason: str, description: str = "") -> Iterator[Task]:
         """Somebody who may not be there any more leaves all the same."""
@@ -98,9 +101,15 @@ class Tasks:
         account = self._accounts.get(name)
         if account is None:
             return
-        key = AudienceKey(self._people.platform, account, name)
-        if self._people.is_anybody_in(self._store, key):
-            yield Task(name, partial(self._people.kept, self._store, key), description)
+        key = AudienceKey(self._platform, account, name)
+        if not self._store.members(key).is_empty():
+            yield Task(name, partial(self._kept, key), description)
+
+    def _wanted(self, name: str) -> pl.DataFrame:
+        return self._people().wanted(name)
+
+    def _kept(self, key: AudienceKey) -> pl.DataFrame:
+        return self._people().kept(self._store, key)
 
 
 def _defined(settings: Settings) -> Sound:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from audience_pipeline.defs.resources import PlatformResource
 from audience_pipeline.defs.sending import Outcome, SyncConfig
 from audience_pipeline.defs.tasks import DEFINED_LATER
 from audience_pipeline.platforms.contract import Platform
+from audience_pipeline.settings import Config, Settings
 from audience_pipeline_tests.commands.conftest import Run
 
 META, GOOGLE, TIKTOK = Platform
@@ -128,3 +132,26 @@ def test_a_platform_that_is_not_configured_makes_the_command_fail(run: Run, told
     assert run("audiences", "sync", "--dir", "w").code == 1
     told()
     assert run("audiences", "sync", "--dir", "w").code == 0
+
+
+def test_a_delivery_that_is_stopped_ends_at_once_and_keeps_nobody_waiting(
+    told: Told, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Ctrl-C while a platform lets us wait."""
+    told()
+    began = threading.Event()
+
+    def patient(*what: Any) -> Outcome:
+        began.set()
+        what[-1](3_600.0)
+        return Outcome(META)
+
+    monkeypatch.setattr(side_by_side, "deliver_where_configured", patient)
+    settings = Settings.at(tmp_path, Config(), {})
+    with side_by_side.SideBySide(settings, [META]) as together, ThreadPoolExecutor(1) as somebody:
+        step = somebody.submit(together.take, PlatformResource.of(META, settings), SyncConfig())
+        assert began.wait(30)
+        together.close()
+
+    assert isinstance(step.exception(), side_by_side.StoppedError)
+    assert together.errors.keys() == {META}

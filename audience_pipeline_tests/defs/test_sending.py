@@ -13,6 +13,7 @@ import pytest
 
 from audience_pipeline.audiences import eligibility
 from audience_pipeline.defs import recipients as recipients_module
+from audience_pipeline.defs import watch
 from audience_pipeline.defs.consent_log import newest_statement
 from audience_pipeline.defs.lake import consent_sent, newest_landing
 from audience_pipeline.defs.recipients import Recipients, Stated, stated
@@ -72,6 +73,58 @@ def test_who_has_opted_out_since_the_refresh_leaves_and_is_not_sent_again(shop: 
     assert held(platform, "a") == customers(0, 1, 3, 4, 5)
     assert outcome.reports[0].removed_without_consent == 1
     assert consent_sent(shop.settings.lake) == {"meta": newest_statement(shop.ledger)}
+
+
+def test_who_opts_out_while_a_delivery_goes_on_is_sent_no_more_and_leaves_before_it_ends(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
+    for name in ("a", "b", "c"):
+        shop.define(name)
+    shop.refreshed(dict.fromkeys(("a", "b", "c"), range(6)))
+    platform = FakePlatform()
+    sent: list[set[str]] = []
+
+    def fault(point: str) -> None:
+        if point == "after add":
+            sent.append(held(platform, ("a", "b", "c")[len(sent)]))
+            if len(sent) == 1:
+                shop.opts_out("c2")
+
+    platform.fault = fault
+
+    outcome = sync(shop, platform)
+
+    assert sent == [customers(*range(6)), customers(0, 1, 3, 4, 5), customers(0, 1, 3, 4, 5)]
+    assert [held(platform, name) for name in ("a", "b", "c")] == [customers(0, 1, 3, 4, 5)] * 3
+    assert {report.key.audience: (report.sent, report.removed) for report in outcome.reports} == {
+        "a": (6, 1),
+        "b": (5, 0),
+        "c": (5, 0),
+    }
+    assert consent_sent(shop.settings.lake) == {"meta": newest_statement(shop.ledger)}
+
+
+def test_nobody_waits_for_a_platform_while_somebody_waits_to_be_removed(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
+    shop.refreshed({"a": range(6)})
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 2:
+            shop.opts_out("c2")
+
+    waiting = watch.Watch(shop.settings, shop.ledger, AS_OF, Platform.META, sleep)
+    waiting.begin()
+    assert not waiting.overtaken()
+
+    waiting.sleep(1_000.0)
+
+    assert len(waited) == 2
+    assert waiting.overtaken()
 
 
 def test_the_address_of_somebody_who_opted_out_is_sent_of_nobody(shop: Shop) -> None:
