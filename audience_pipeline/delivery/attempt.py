@@ -59,6 +59,8 @@ class Terms:
     consent_lost: Set[str] = field(repr=False)
     confirm: bool
     caution: Caution
+    stop: Callable[[], bool] = lambda: False
+    """Whether somebody asks for the end of the run."""
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +83,8 @@ class Attempt:
     """Whom the audience is to hold instead of the wanted: where it is held, and must be made anew."""
     lost: frozenset[str] = field(default=frozenset(), repr=False)
     """Customers without consent who were there."""
+    unreadable: bool = False
+    """The file with its people is lost: nobody knows who is there."""
     early: bool = False
     """Those of them in flight were removed once; after the flight they are removed again."""
     started: bool = False
@@ -211,7 +215,7 @@ class Attempt:
     def finish(self, state: DeliveryState, errors: Sequence[str] = (), *, stopped: bool = False) -> None:
         """Write down how it ended, and what the platform showed last."""
         store, now = self.terms.store, self.terms.clock()
-        if self.courier.settled and not self.courier.flights:
+        if self.courier.settled and not self.courier.flights and not self.unreadable:
             store.compact(self.key)
         if self.courier.quarantined:
             self.sentences.append(
@@ -224,7 +228,7 @@ class Attempt:
             # As it should be: look() tells it by this from one whose creation was interrupted.
             status = "not there, because nobody is wanted"
             self.put(replace(self.known, state=AudienceState.ACTIVE, status=status), forget=True)
-        held = store.summary(self.key) if self.remote_id else Held()
+        held = store.summary(self.key) if self.remote_id and not self.unreadable else Held()
         with store.ledger.begin() as connection:
             if not self.started:
                 deliveries.start(connection, self.delivery)
@@ -265,7 +269,7 @@ class Attempt:
             DeliveryState.FAILED if errors else None,
             plan=self.plan,
             audience=self.known,
-            delivered=store.summary(self.key).delivered if self.remote_id else 0,
+            delivered=store.summary(self.key).delivered if self.remote_id and not self.unreadable else 0,
             sentences=tuple(errors),
             platform_stopped=stopped,
         )
@@ -286,7 +290,12 @@ class Attempt:
             self.report = replace(self.report, sentences=(*self.report.sentences, sentence))
 
     def consent(self) -> tuple[frozenset[str], frozenset[str]]:
-        """Of those without consent who were there: whose removal is accepted, and whose is not."""
+        """Of those without consent who were there: whose removal is accepted, and whose is not.
+
+        Where nobody knows who is there, any of them may be.
+        """
+        if self.unreadable:
+            return frozenset(), frozenset(self.terms.consent_lost)
         if not self.lost:
             return self.lost, self.lost
         there = self.members().filter(pl.col("customer_id").is_in(list(self.lost)))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -13,7 +12,7 @@ import polars as pl
 
 from audience_pipeline.delivery.receipts import answered, open_receipt
 from audience_pipeline.delivery.recipients import PEOPLE, PEOPLE_SCHEMA, members
-from audience_pipeline.delivery.refusals import divided
+from audience_pipeline.delivery.refusals import Search, refuses_everybody
 from audience_pipeline.ledger import pointers
 from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline.ledger.records import AudienceKey, AudienceState, Batch, BatchState, PlatformAudience
@@ -27,14 +26,13 @@ from audience_pipeline.platforms.contract import (
     Receipt,
     ReceiptState,
     TerminalPlatformError,
+    TooFewLeftError,
     TransientPlatformError,
     UploadSession,
 )
 
 MOST_REFUSED = 3
 """Batches that a platform may refuse before the rest is not tried any more."""
-MOST_TRIES = 64
-"""Requests for one batch in the search for the people whom the platform refuses."""
 LONGEST_PROCESSING = timedelta(days=3)
 """After it nobody waits any longer for the outcome of a batch."""
 
@@ -50,6 +48,8 @@ class Courier:
     key: AudienceKey
     delivery_id: str
     clock: Callable[[], datetime]
+    stop: Callable[[], bool] = lambda: False
+    """Whether somebody asks for the end of the run: no further batch of additions is begun then."""
     sequence: int = 0
     flights: dict[str, Batch] = field(default_factory=dict)
     """Batches that the platform is still processing, also those of earlier runs."""
@@ -64,6 +64,10 @@ class Courier:
     sentences: list[str] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     """Of removals."""
+    halted: bool = False
+    """Something was not sent because the run is to end."""
+    too_few: bool = False
+    """The platform refused a removal because too few people would be left."""
     _refused: int = 0
     _creating: PlatformAudience | None = None
     """The audience that the next answer tells of."""
@@ -137,6 +141,9 @@ class Courier:
         for start in range(0, people.height, size):
             if start and self.must_wait:
                 return
+            if start and action == "add" and self.stop():
+                self.halted = True
+                return
             self._send(action, people.slice(start, size), call, doubtful, early=early)
             doubtful = None
 
@@ -156,7 +163,10 @@ class Courier:
             self._fail(batch, str(error))
             return True
         if receipt.state is not ReceiptState.PROCESSING:
-            people = self._sent_in(batch) if receipt.refused else None
+            people = None
+            if receipt.refused:
+                with self.store.ledger.reading() as connection:
+                    people = pointers.planned(connection, self.key, batch.batch_id)
             self._answered(batch, receipt, people)
             return True
         if self.clock() - (batch.sent_at or batch.planned_at) > LONGEST_PROCESSING:
@@ -182,53 +192,47 @@ class Courier:
         early: bool,
     ) -> None:
         """Send a batch; where the platform refuses people in it, find them and send the others."""
-        parts, tries = deque([(people, "")]), 0
-        while parts:
-            part, split_from = parts.popleft()
-            if tries == MOST_TRIES:
-                self._give_up(action, [(part, split_from), *parts])
-                return
+        search = Search.of(people)
+        while search.parts and not search.gives_up:
+            part, split_from = search.take()
             batch = self._plan(action, part, doubtful, early=early, split_from=split_from)
-            doubtful, tries = None, tries + 1
+            doubtful = None
             # A session of its own: one that a killed run leaves open would never be finished.
             number = (int.from_bytes(sha256(batch.batch_id.encode()).digest()[:8]) >> 2) + 1
             session = UploadSession(number, 1, last=True, estimated_total=part.height)
             try:
                 receipt = call(members(part, self.client.capabilities), session)
             except MembersRefusedError as error:
-                parts.extendleft(reversed(self._divide(batch, part, error)))
+                self._settle(search.divide(batch, part, error).failed)
             except (TransientPlatformError, CredentialError):
                 raise
             except PlatformError as error:
                 self._fail(batch, str(error))
+                if isinstance(error, TooFewLeftError):
+                    self.too_few = True
+                    continue
                 self._refused += 1
                 if self._refused >= MOST_REFUSED or self._creating is not None:
                     raise
             else:
+                search.taken += part.height
                 self._answered(batch, receipt, part)
+        self._blame(action, search)
 
-    def _divide(
-        self, batch: Batch, people: pl.DataFrame, error: MembersRefusedError
-    ) -> list[tuple[pl.DataFrame, str]]:
-        """What is sent again of a batch that was refused because of people in it."""
-        refusal = divided(batch, people, error)
-        self._settle(refusal.failed, self._named(batch, people, refusal.named))
-        if refusal.named and batch.action == "remove":
-            self.failed["remove"].add(batch.batch_id)
-            self.sentences.append(f"{len(refusal.named):,} people could not be removed: {error}")
-        return [(part, batch.batch_id) for part in refusal.parts]
-
-    def _give_up(self, action: Action, parts: Iterable[tuple[pl.DataFrame, str]]) -> None:
-        left = 0
-        for people, split_from in parts:
-            left += people.height
-            self.failed[action].add(split_from)
-        verb = "added" if action == "add" else "removed"
-        self.sentences.append(
-            f"{left:,} people could not be {verb}: {self.key.platform.value} refuses some of them without "
-            f"saying whom, and {MOST_TRIES} requests have not found them all. The next run goes on; if it "
-            "persists, land the contacts again."
-        )
+    def _blame(self, action: Action, search: Search) -> None:
+        """Leave out whom the platform refuses, where it has taken others: else the request may be wrong."""
+        blamed = search.blames_people and action == "add"
+        for one in search.refused:
+            if blamed:
+                self._settle(one.failed, self._named(one.failed, one.people, one.named))
+            else:
+                self.failed[action].add(one.failed.batch_id)
+        self.failed[action].update(split_from for _, split_from in search.parts)
+        self.sentences += search.sentences(action, blamed=blamed)
+        if search.parts and search.error is not None:
+            self._refused += not search.taken
+            if self._refused >= MOST_REFUSED or self._creating is not None:
+                raise search.error
 
     def _plan(
         self,
@@ -266,6 +270,8 @@ class Courier:
         people: pl.DataFrame | None,
     ) -> None:
         created = self._creating
+        if refuses_everybody(receipt):
+            receipt = replace(receipt, state=ReceiptState.FAILED, refused={})
         answer = answered(batch, receipt, self.clock())
         named = {} if people is None else self._named(batch, people, receipt.refused)
         self._settle(answer, named, created)
@@ -277,15 +283,6 @@ class Courier:
             self.request_ids.append(receipt.request_id)
         if answer.state is BatchState.FAILED:
             self._say(answer)
-
-    def _sent_in(self, batch: Batch) -> pl.DataFrame:
-        """PEOPLE of a batch that is in flight, in the order of sending."""
-        with self.store.ledger.reading() as connection:
-            changes = pointers.look(connection, self.key).changes
-        mine = [one.people for one in changes if one.batch_id == batch.batch_id and one.kind == "planned"]
-        return pl.concat(
-            [PEOPLE_SCHEMA.to_frame(), *(one.filter(~pl.col("doubtful")).select(PEOPLE) for one in mine)]
-        )
 
     def _named(
         self, batch: Batch, people: pl.DataFrame, positions: Mapping[int, str]

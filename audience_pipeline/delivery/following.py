@@ -15,6 +15,10 @@ LONGEST_PAUSE = 30.0
 """Seconds between two rounds of questions."""
 MOST_IN_VAIN = 20
 """Questions in a row whose answer is 'not yet', after which a round ends: the next one begins with others."""
+MOST_IN_A_ROUND = 100
+"""The same, for the one round over everything that earlier runs have left in flight."""
+ATTENTION = 1.0
+"""Seconds between two looks at whether the run is to end."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,8 @@ class Following:
     sleep: Callable[[float], None]
     patience: float
     """Seconds left."""
+    stop: Callable[[], bool] = lambda: False
+    """Whether somebody asks for the end of the run: nobody waits any longer then."""
     asking: Courier | None = None
     """Whose batch is asked for: whom an error concerns."""
     _queue: deque[tuple[Courier, str]] = field(default_factory=deque)
@@ -48,10 +54,12 @@ class Following:
     def ask_all(self) -> list[Courier]:
         """Ask for every batch once; the couriers of those that are done.
 
+        After many in a row that are not, the rest is left for later: opt-outs must not wait for the answers.
+
         Raises:
             PlatformError: nothing can be asked of the account of ``asking`` any more.
         """
-        return self._ask(len(self._queue))
+        return self._ask(MOST_IN_A_ROUND)
 
     def wait(self) -> list[Courier]:
         """Wait until at least one batch is done: the couriers of those; none when patience is at an end.
@@ -64,13 +72,21 @@ class Following:
             if done:
                 self._pause = FIRST_PAUSE
                 return done
-            if self.patience <= 0:
+            if self.patience <= 0 or not self._rest(min(self._pause, self.patience)):
                 return []
-            pause = min(self._pause, self.patience)
-            self.sleep(pause)
-            self.patience -= pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         return []
+
+    def _rest(self, seconds: float) -> bool:
+        """Sleep; False when the run is to end."""
+        self.patience -= seconds
+        while seconds > 0:
+            if self.stop():
+                return False
+            pause = min(seconds, ATTENTION)
+            self.sleep(pause)
+            seconds -= pause
+        return not self.stop()
 
     def _ask(self, most_in_vain: int) -> list[Courier]:
         done: list[Courier] = []

@@ -23,6 +23,7 @@ from audience_pipeline.ledger.records import (
     DeliveryState,
     MemberState,
 )
+from audience_pipeline.ledger.snapshots import DamagedFileError
 from audience_pipeline.platforms.contract import (
     AudienceClient,
     CredentialError,
@@ -86,7 +87,10 @@ class Everywhere:
 
 
 def still_there(store: MemberStore, platform: Platform, account: str, customers: Set[str]) -> StillThere:
-    """Who of some customers may be in an audience of an account."""
+    """Who of some customers may be in an audience of an account.
+
+    Where the file of an audience is lost, all of them may be there.
+    """
     with store.ledger.reading() as connection:
         known = deliveries.audiences(connection, platform, account)
     places = [one.key for one in known if one.remote_id] + [AudienceKey(platform, account, EVERYWHERE)]
@@ -94,7 +98,10 @@ def still_there(store: MemberStore, platform: Platform, account: str, customers:
     flying: set[str] = set()
     names = list(customers)
     for key in places:
-        there = store.members(key).filter(pl.col("customer_id").is_in(names))
+        try:
+            there = store.members(key).filter(pl.col("customer_id").is_in(names))
+        except DamagedFileError:
+            return StillThere(frozenset(customers), frozenset())
         removing = there.filter((pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight"))
         flying.update(removing["customer_id"])
         left.update(there.join(removing, on=PEOPLE, how="anti")["customer_id"])
@@ -213,7 +220,11 @@ def _doubt_whom_it_takes(
     for known in account.known.values():
         if not known.remote_id:
             continue
-        members = terms.store.members(known.key).filter(pl.col("state") != MemberState.REMOVING.value)
+        try:
+            members = terms.store.members(known.key).filter(pl.col("state") != MemberState.REMOVING.value)
+        except DamagedFileError:
+            # It fails by itself, and is made anew as a whole.
+            continue
         doubtful = members.join(taken, on=PEOPLE, how="semi").select(PEOPLE)
         if not doubtful.height:
             continue

@@ -95,6 +95,12 @@ class DeliveryReport:
             **more,
         )
 
+    @classmethod
+    def not_tried(cls, delivery: Delivery, state: DeliveryState, why: str) -> DeliveryReport:
+        """The report on an audience whose turn did not come."""
+        said = (f"Not tried: {why}",)
+        return cls.of(delivery, state, plan=None, audience=None, delivered=0, sentences=said, tried=False)
+
     @property
     def ok(self) -> bool:
         """The platform holds the wanted people, or will when it has processed what it accepted."""

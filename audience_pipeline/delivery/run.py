@@ -42,6 +42,7 @@ def sync_all(
     sleep: Callable[[float], None] = time.sleep,
     clock: Callable[[], datetime] = _now,
     progress: Callable[[DeliveryReport], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> SyncResult:
     """Make each audience hold exactly whom its task wants.
 
@@ -61,6 +62,8 @@ def sync_all(
         sleep: waits so many seconds.
         clock: tells the time, with its zone.
         progress: told of each audience that is done.
+        stop: asked now and then; once it says yes, nothing more is begun, and the next run goes on. Removals
+            of people without consent are made all the same.
 
     Raises:
         ValueError: somebody is wanted in a retired audience, a name is there twice, or there is no client.
@@ -68,22 +71,14 @@ def sync_all(
     """
     if not clients:
         raise ValueError("There is no ad account to deliver to.")
-    tour = Tour(
-        Terms(store, as_of, clock, consent_lost, confirm, caution),
-        clients,
-        list(tasks),
-        prefix,
-        sleep,
-        patience,
-        progress or (lambda _: None),
-    )
-    if dry_run:
-        return tour.preview()
+    terms = Terms(store, as_of, clock, consent_lost, confirm, caution, stop or (lambda: False))
     with ExitStack() as locks:
-        for client in sorted(clients, key=lambda client: client.account):
+        for client in sorted(clients, key=lambda client: client.account) if not dry_run else ():
             platform = client.capabilities.platform.value
             locks.enter_context(store.ledger.exclusive(f"deliveries to {platform} {client.account}"))
-        return tour.deliver()
+        # What the ledger knows is read when no other run can change it any more.
+        tour = Tour(terms, clients, list(tasks), prefix, sleep, patience, progress or (lambda _: None))
+        return tour.preview() if dry_run else tour.deliver()
 
 
 def sync(

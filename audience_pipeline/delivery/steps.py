@@ -6,13 +6,14 @@ that is killed anywhere leaves people marked as doubtful, and the next one sends
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from audience_pipeline.delivery.attempt import Attempt, UnknownMembersError
+from audience_pipeline.delivery.attempt import UnknownMembersError
 from audience_pipeline.delivery.plan import Plan
 from audience_pipeline.delivery.recipients import PEOPLE
+from audience_pipeline.delivery.renewing import Renewing
 from audience_pipeline.delivery.sharing import apart
 from audience_pipeline.ledger.records import AudienceState, DeliveryState, MemberState
 from audience_pipeline.platforms.contract import Action, TerminalPlatformError
@@ -21,10 +22,12 @@ MOST_TURNS = 10
 
 
 @dataclass(slots=True, eq=False)
-class Steps(Attempt):
+class Steps(Renewing):
     """One delivery to one audience: gather, decide, apply, in turns until nothing is left."""
 
     seen: bool = False
+    newly: frozenset[str] = field(default=frozenset(), repr=False)
+    """Customers without consent who were there when the run began, and whose removal is not under way."""
     turns: int = 0
     prepared: bool = False
     retried: bool = False
@@ -51,7 +54,18 @@ class Steps(Attempt):
         if self.sight.adopted:
             self.put(self.known)
         elif self.known.remote_id is None:
-            self.put(self.known, forget=True)
+            # Until it is made anew, whatever gets its name is not ours.
+            absent, creating = replace(self.known, state=AudienceState.ACTIVE, status="gone"), self.known
+            self.put(absent if self.sight.gone else creating, forget=True)
+            self.known = creating
+
+    def find_lost(self) -> None:
+        """See the audience, and find who is there without consent."""
+        self.see()
+        members = self.members()
+        if self.note_lost(members).len():
+            asked = (pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight")
+            self.newly = self.lost.intersection(members.filter(~asked)["customer_id"])
 
     def start(self) -> bool:
         """The first visit."""
@@ -65,11 +79,11 @@ class Steps(Attempt):
             wanted = self.wanted()
         except UnknownMembersError:
             # Whoever it is to hold, it is not them.
-            wanted = self._kept(None, members)
+            wanted = self.keeping(None, members)
         plan = self.decide(wanted, members)
         self.open()
         if plan.deletes:
-            self._delete_empty(plan)
+            self.delete_empty(plan)
             return
         self._remove_early(plan)
         removals = plan.removals.filter("lost")
@@ -98,7 +112,7 @@ class Steps(Attempt):
                 wanted = self.kept
             if sent and (self.quiet or (self.courier.must_wait and not last)):
                 break
-            if not sent:
+            if not sent or self.courier.halted:
                 break
         else:
             self.unsent = not self.quiet
@@ -141,7 +155,9 @@ class Steps(Attempt):
             self.sentences.append("The audience of this name that was there before was deleted.")
             self.put(self.to_create(), forget=True)
         if plan.deletes:
-            self._delete_empty(plan)
+            self.delete_empty(plan)
+            return True
+        if self.renew_in_time(plan):
             return True
         self._remove_early(plan)
         return False
@@ -189,16 +205,17 @@ class Steps(Attempt):
             sent = True
             self._add(adds)
         tried = removals.height == plan.removals.height and adds.height == plan.adds.height
-        left = courier.must_wait or self._failures() != failures or plan.doubtful.height or plan.urgent.height
+        unfinished = courier.must_wait or courier.halted
+        left = unfinished or self._failures() != failures or plan.doubtful.height or plan.urgent.height
         self.quiet = bool(tried and not left and not plan.counts.waiting and not any(courier.failed.values()))
-        self.unsent = not tried or (courier.must_wait and sent)
+        self.unsent = not tried or (unfinished and sent)
         self.waiting = plan.counts.waiting > 0
         if sent:
             return True
         self.unsent = bool(removals.height or adds.height)
         if courier.flights and not last:
             return False
-        return self._try_once_more() or self._make_anew(plan, members)
+        return self._try_once_more() or self.make_anew(plan, members)
 
     def _failures(self) -> int:
         return sum(len(batches) for batches in self.courier.failed.values())
@@ -247,74 +264,6 @@ class Steps(Attempt):
         else:
             self.known = self.courier.create_with(known, people)
             self.account.created(self.task.audience, self.known.remote_id or "", self.name)
-
-    def _make_anew(self, plan: Plan, members: pl.DataFrame) -> bool:
-        """Where a platform refuses to change a small audience: replace it if it must or may be replaced."""
-        failed, least = self.courier.failed, self.client.capabilities.minimum_after_change
-        if not least or not any(failed.values()):
-            return False
-        tried = members.filter(pl.col("batch_id").is_in(list(failed["remove"])))
-        refused = plan.removals.join(tried, on=PEOPLE, how="semi")
-        if not (refused.height or failed["add"]) or self.known is None or not self.remote_id:
-            return False
-        opted_out = refused.filter("lost")["customer_id"].n_unique()
-        if not self.recreated and opted_out:
-            reason = f"The platform refused to remove {opted_out:,} people without consent from it"
-        elif not self.recreated and self._is_useless(self.remote_id, least):
-            reason = f"With fewer than {least:,} matched people the platform can neither change nor use it"
-        else:
-            if refused.height:
-                self.sentences.append(
-                    f"The platform refuses to remove {refused.height:,} people, because fewer than {least:,} "
-                    "matched people would be left. They stay until the audience grows."
-                )
-            return False
-        wanted = self.wanted()
-        if self.plan is not None and self.plan.held:
-            wanted = self.kept = self._kept(wanted, members)
-        self._delete(self.remote_id)
-        self.sentences.append(f"{reason}: the audience was deleted to be made anew.")
-        stay = wanted.filter(~pl.col("customer_id").is_in(list(self.lost)))
-        self.deleted += refused.join(stay, on="customer_id", how="anti")["customer_id"].n_unique()
-        self.recreated = True
-        self.courier.forget_failures()
-        return True
-
-    def _kept(self, wanted: pl.DataFrame | None, members: pl.DataFrame) -> pl.DataFrame:
-        """Whom a held audience goes on holding: everybody who is there, but for those without consent."""
-        there = members.filter(
-            (pl.col("state") != MemberState.REMOVING.value) & ~pl.col("customer_id").is_in(list(self.lost))
-        ).unique("customer_id")
-        staying = there.clear() if wanted is None else wanted.join(there, on="customer_id", how="semi")
-        rest = there.join(staying, on="customer_id", how="anti").select(PEOPLE)
-        as_sent = self.terms.store.variants(self.key.platform).of(rest)
-        return pl.concat([staying.select(as_sent.columns), as_sent] if staying.height else [as_sent]).sort(
-            PEOPLE
-        )
-
-    def _delete(self, remote_id: str) -> None:
-        self.open()
-        self.client.delete(remote_id)
-        self.account.deleted(remote_id)
-        self.put(self.to_create(), forget=True)
-
-    def _delete_empty(self, plan: Plan) -> None:
-        if not self.remote_id:
-            return
-        self._delete(self.remote_id)
-        self.emptied = True
-        self.deleted += plan.counts.leaving
-        self.sentences.append(
-            "Nobody is left for the audience: it was deleted, because "
-            f"{self.key.platform.value} keeps none that is empty."
-        )
-
-    def _is_useless(self, remote_id: str, least: int) -> bool:
-        if self.terms.store.summary(self.key).delivered < least:
-            return True
-        self.remote = self.client.read(remote_id)
-        size = self.remote.size_high if self.remote is not None else None
-        return size is not None and size < least
 
     def _outcome(self) -> tuple[DeliveryState, tuple[str, ...]]:
         if self.plan is not None and self.plan.held:

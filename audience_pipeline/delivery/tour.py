@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from uuid import uuid4
-
-import polars as pl
 
 from audience_pipeline.delivery.accounts import Accounts
 from audience_pipeline.delivery.attempt import Task, Terms, UnknownMembersError
@@ -30,7 +29,8 @@ from audience_pipeline.delivery.sizes import read_sizes
 from audience_pipeline.delivery.steps import Steps
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.overview import batches_in
-from audience_pipeline.ledger.records import AudienceKey, BatchState, Delivery, DeliveryState, MemberState
+from audience_pipeline.ledger.records import AudienceKey, BatchState, Delivery, DeliveryState
+from audience_pipeline.ledger.snapshots import DamagedFileError
 from audience_pipeline.platforms.contract import (
     AudienceClient,
     CredentialError,
@@ -38,6 +38,7 @@ from audience_pipeline.platforms.contract import (
     TransientPlatformError,
 )
 
+INTERRUPTED = "The run was asked to end: the next one goes on."
 MOST_IN_A_ROW = 3
 """Audiences in a row that a platform may fail, after which the others are left to the next run."""
 
@@ -65,13 +66,10 @@ class Tour:
 
     def __post_init__(self) -> None:
         names = [task.audience for task in self.tasks]
-        if (
-            twice := {name for name in names if names.count(name) > 1}
-            if len({*names}) < len(names)
-            else set()
-        ):
-            raise ValueError(f"The audience {min(twice)!r} is to be delivered twice.")
-        self.following = Following(self.sleep, self.patience)
+        if len({*names}) < len(names):
+            twice = min(name for name in names if names.count(name) > 1)
+            raise ValueError(f"The audience {twice!r} is to be delivered twice.")
+        self.following = Following(self.sleep, self.patience, self.terms.stop)
         self.accounts = Accounts.of(self.terms.store, self.clients)
 
     def preview(self) -> SyncResult:
@@ -89,7 +87,8 @@ class Tour:
                 attempt.preview()
             except CredentialError as error:
                 self._stop(error, task)
-            except (PlatformError, UnknownMembersError) as error:
+            except (PlatformError, UnknownMembersError, DamagedFileError) as error:
+                attempt.unreadable = isinstance(error, DamagedFileError)
                 attempt.planned([str(error)])
             else:
                 attempt.planned()
@@ -105,7 +104,7 @@ class Tour:
         for task in self.tasks:
             if task.audience in self.reports:
                 continue
-            if self.stopped or self.accounts.error(task.audience):
+            if self._ends() or self.accounts.error(task.audience):
                 self._not_tried(task)
                 continue
             attempt = self._attempt(task)
@@ -115,6 +114,12 @@ class Tour:
         self._follow(waiting)
         self._read_sizes()
         return self._result(evidence(self.terms, self.attempts.values(), self.everywhere))
+
+    def _ends(self) -> bool:
+        """Nothing more is begun: something has stopped the run, or somebody asks for its end."""
+        if not self.stopped and self.terms.stop():
+            self.stopped = INTERRUPTED
+        return bool(self.stopped)
 
     def _gather(self) -> None:
         try:
@@ -150,21 +155,8 @@ class Tour:
 
     def _let_go(self) -> None:
         """Those without consent leave every audience before anybody is added to one."""
-        if not self.terms.consent_lost or self.stopped:
-            return
-        leaving: list[Steps] = []
-        newly: set[str] = set()
-        for task in self.tasks:
-            if task.audience not in self.accounts.homes or self.accounts.error(task.audience):
-                continue
-            attempt = self._attempt(task)
-            if not self._guarded(attempt, attempt.see, done=False):
-                continue
-            members = attempt.members()
-            if attempt.note_lost(members).len():
-                leaving.append(attempt)
-                asked = (pl.col("state") == MemberState.REMOVING.value) & pl.col("in_flight")
-                newly.update(attempt.lost.intersection(members.filter(~asked)["customer_id"]))
+        leaving = self._losing() if self.terms.consent_lost else []
+        newly = frozenset().union(*(attempt.newly for attempt in leaving))
         for account in self.accounts.all:
             self._remove_everywhere(account, newly)
         for attempt in leaving:
@@ -172,7 +164,16 @@ class Tour:
                 self._guarded(attempt, attempt.let_go, done=False)
                 self.following.watch(attempt.courier)
 
-    def _remove_everywhere(self, account: Account, newly: set[str]) -> None:
+    def _losing(self) -> list[Steps]:
+        """The audiences in which somebody without consent may be."""
+        for task in self.tasks:
+            known = task.audience in self.accounts.homes and not self.accounts.error(task.audience)
+            if known and not self.stopped:
+                attempt = self._attempt(task)
+                self._guarded(attempt, attempt.find_lost, done=False)
+        return [one for one in self.attempts.values() if one.lost and one.report is None]
+
+    def _remove_everywhere(self, account: Account, newly: Set[str]) -> None:
         if not account.client.capabilities.removes_everywhere or account.error is not None or self.stopped:
             return
         try:
@@ -186,7 +187,7 @@ class Tour:
 
     def _follow(self, waiting: list[Steps]) -> None:
         """Wait for all together; whoever has landed goes on."""
-        while not self.stopped and (waiting or any(account.is_busy for account in self.accounts.all)):
+        while not self._ends() and (waiting or any(account.is_busy for account in self.accounts.all)):
             if not (landed := self._ask(self.following.wait)):
                 break
             for attempt in list(waiting):
@@ -198,7 +199,7 @@ class Tour:
                 else:
                     self.following.watch(attempt.courier)
         for attempt in [attempt for attempt in waiting if attempt.report is None]:
-            silent = bool(self.stopped) or attempt.account.error is not None
+            silent = self._ends() or attempt.account.error is not None
             self._guarded(attempt, partial(attempt.give_up, silent=silent))
 
     def _ask(self, ask: Callable[[], list[Courier]]) -> list[Courier]:
@@ -230,7 +231,8 @@ class Tour:
                 last = deliveries.last(connection, courier.key)
                 if last is not None:
                     deliveries.finish(connection, last)
-            self.terms.store.compact(courier.key)
+            with suppress(DamagedFileError):
+                self.terms.store.compact(courier.key)
 
     def _guarded(self, attempt: Steps, step: Callable[[], bool | None], *, done: bool = True) -> bool:
         """Take a step of one audience; its errors end up in its report. True when it went well or is done.
@@ -242,7 +244,8 @@ class Tour:
         """
         try:
             finished = step()
-        except UnknownMembersError as error:
+        except (UnknownMembersError, DamagedFileError) as error:
+            attempt.unreadable = isinstance(error, DamagedFileError)
             attempt.finish(DeliveryState.FAILED, [str(error)])
         except CredentialError as error:
             self._stop(error, attempt.task)
@@ -289,33 +292,29 @@ class Tour:
         """The attempt at an audience, in the account where it lives or the first that has room."""
         if task.audience not in self.attempts:
             account = self.accounts.home(task.audience)
-            client = account.client
-            key = AudienceKey(client.capabilities.platform, client.account, task.audience)
+            client, name = account.client, task.audience
+            key = AudienceKey(client.capabilities.platform, client.account, name)
             delivery = Delivery(uuid4().hex, key, self.terms.as_of, self.terms.clock())
-            self.attempts[task.audience] = Steps(
-                self.terms,
-                task,
-                account,
-                delivery,
-                Courier(self.terms.store, client, key, delivery.delivery_id, self.terms.clock),
-                remote_name(self.prefix, task.audience, client.capabilities.name_length),
-            )
+            store, clock, stop = self.terms.store, self.terms.clock, self.terms.stop
+            courier = Courier(store, client, key, delivery.delivery_id, clock, stop)
+            there = remote_name(self.prefix, name, client.capabilities.name_length)
+            self.attempts[name] = Steps(self.terms, task, account, delivery, courier, there)
         return self.attempts[task.audience]
 
     def _not_tried(self, task: Task) -> None:
+        attempt = self.attempts.get(task.audience)
+        if attempt is not None and attempt.started:
+            # Opt-outs were removed before its turn: what became of them is told.
+            why = str(attempt.account.error or "")
+            attempt.finish(DeliveryState.INCOMPLETE, [f"Nothing else was sent: {self.stopped or why}"])
+            self._done(attempt)
+            return
         where = self.accounts.homes.get(task.audience) or self.accounts.home(task.audience).name
-        state, why = self.accounts.error(task.audience) or (DeliveryState.FAILED, "")
-        key = AudienceKey(self.accounts.platform, where, task.audience)
-        delivery = Delivery(uuid4().hex, key, self.terms.as_of, self.terms.clock(), state=state)
-        self.reports[task.audience] = report = DeliveryReport.of(
-            delivery,
-            state,
-            plan=None,
-            audience=None,
-            delivered=0,
-            sentences=(f"Not tried: {self.stopped or why}",),
-            tried=False,
-        )
+        ends = DeliveryState.INCOMPLETE if self.stopped == INTERRUPTED else DeliveryState.FAILED
+        state, why = self.accounts.error(task.audience) or (ends, "")
+        key, now = AudienceKey(self.accounts.platform, where, task.audience), self.terms.clock()
+        delivery = Delivery(uuid4().hex, key, self.terms.as_of, now, state=state)
+        report = self.reports[task.audience] = DeliveryReport.not_tried(delivery, state, self.stopped or why)
         self.progress(report)
 
     def _done(self, attempt: Steps) -> None:

@@ -174,6 +174,22 @@ def under_way(connection: Connection, key: AudienceKey) -> list[Batch]:
     return [as_batch(row) for row in connection.execute(query)]
 
 
+def changes_of(connection: Connection, key: AudienceKey, remote_id: str) -> int:
+    """How many uploads an audience may have taken since it was made: those without an answer, too."""
+    table, deliveries_ = schema.batches, schema.deliveries
+    mine = (
+        select(table.c.planned_at)
+        .join(deliveries_, deliveries_.c.delivery_id == table.c.delivery_id)
+        .where(is_audience(deliveries_, key))
+    )
+    first = select(func.min(mine.where(table.c.remote_id == remote_id).subquery().c.planned_at))
+    since = connection.execute(first).scalar()
+    if since is None:
+        return 0
+    later = mine.where(table.c.planned_at >= since, table.c.rows > 0)
+    return int(connection.execute(select(func.count()).select_from(later.subquery())).scalar_one())
+
+
 def batches_of(connection: Connection, delivery_id: str) -> list[Batch]:
     """Every batch of a delivery, in order."""
     table = schema.batches

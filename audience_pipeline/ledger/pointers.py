@@ -11,6 +11,7 @@ import polars as pl
 from sqlalchemy import Column, Connection, Row, Table, delete, insert, select, update
 
 from audience_pipeline.ledger import held, schema
+from audience_pipeline.ledger.fingerprints import PEOPLE, PEOPLE_SCHEMA
 from audience_pipeline.ledger.records import AudienceKey, Batch, BatchState
 from audience_pipeline.ledger.replay import Change, Kind, KnownBatch, changed, packed, unpacked
 from audience_pipeline.ledger.rows import as_batch, insert_or, is_audience, key_values, upsert
@@ -79,6 +80,14 @@ def look_at_all(connection: Connection) -> dict[AudienceKey, View | None]:
         key = _as_key(row.platform, row.account, row.audience)
         views[key] = None if key in changing else _as_view(connection, row, (), every_batch=True)
     return views
+
+
+def planned(connection: Connection, key: AudienceKey, batch_id: str) -> pl.DataFrame:
+    """PEOPLE of a batch that is not in the file of the audience yet, in the order of sending."""
+    changes = look(connection, key).changes
+    mine = [one.people for one in changes if one.batch_id == batch_id and one.kind == "planned"]
+    people = (one.filter(~pl.col("doubtful")).select(PEOPLE) for one in mine)
+    return pl.concat([PEOPLE_SCHEMA.to_frame(), *people])
 
 
 def next_position(connection: Connection, key: AudienceKey) -> int:

@@ -72,6 +72,8 @@ class Capabilities:
     """Where the figures come from."""
     audiences_per_account: int | None = None
     """Customer-file audiences that one ad account holds at most; None where no limit is published."""
+    changes_per_audience: int | None = None
+    """Uploads that an audience takes in its life; None where no limit is published."""
     removes_everywhere: bool = False
     """One call takes people out of every audience of an account, known to us or not."""
     purposes: tuple[str, ...] = ("advertising",)
@@ -162,6 +164,7 @@ TIKTOK = Capabilities(
     minimum_after_change=1_000,
     membership_days=365,
     audiences_per_account=400,
+    changes_per_audience=500,
     states_match_rate=False,
     match=MatchPrior(
         typical=0.50,

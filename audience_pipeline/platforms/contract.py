@@ -23,6 +23,7 @@ from audience_pipeline.platforms.errors import (
     PlatformError,
     QuotaError,
     TerminalPlatformError,
+    TooFewLeftError,
     TransientPlatformError,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "ReceiptState",
     "RemoteAudience",
     "TerminalPlatformError",
+    "TooFewLeftError",
     "TransientPlatformError",
     "UploadSession",
 ]

@@ -66,6 +66,10 @@ class MembersRefusedError(TerminalPlatformError):
         self.positions = positions
 
 
+class TooFewLeftError(TerminalPlatformError):
+    """A removal would leave too few people in the audience: nobody was removed."""
+
+
 class CredentialError(TerminalPlatformError):
     """The token is missing, wrong or revoked: nothing more is sent to this platform."""
 

@@ -15,6 +15,7 @@ from audience_pipeline.platforms.contract import (
     Platform,
     PlatformError,
     TerminalPlatformError,
+    TooFewLeftError,
     TransientPlatformError,
 )
 from audience_pipeline.platforms.http import Json, by_status
@@ -39,6 +40,7 @@ _TRANSIENT = {
 """Code to the seconds to wait when no header tells; None leaves it to the back-off."""
 _DEAD_TOKEN = frozenset({102, 190})
 _REPLACE_RUNNING = (2650, 1870145)
+_TOO_FEW_LEFT = 1870047
 _TOO_FAST = (613, 5044001)
 """Mutations of one second."""
 _BLOCKED = 368
@@ -51,7 +53,7 @@ _REMEDIES_OF_SUBCODES = {
     1713230: "the platform has flagged the audience: appeal in Audience Manager, or rename it",
     1713231: "the platform has flagged the audience: appeal in Audience Manager, or rename it",
     1870034: "accept the Custom Audience terms in Business settings",
-    1870047: "too few people would be left: delete the audience instead",
+    _TOO_FEW_LEFT: "too few people would be left",
     1870050: "the ad account is not linked to the business: link it in Business settings",
     1870090: "accept the Custom Audience terms of the business in Business settings",
 }
@@ -110,9 +112,8 @@ def judge(
         )
     remedy = f"API version {version} is retired: set a newer one" if code == _RETIRED else ""
     remedy = remedy or _remedy(code, subcode)
-    refusal = TerminalPlatformError(
-        _PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace
-    )
+    kind = TooFewLeftError if subcode == _TOO_FEW_LEFT else TerminalPlatformError
+    refusal = kind(_PLATFORM, f"{text} ({remedy})" if remedy else text, code=label, trace_id=trace)
     refusal.stops = code in _STOPPING
     return refusal
 

@@ -397,8 +397,40 @@ def test_the_search_for_refused_people_has_an_end(deliver, tools) -> None:
     result = deliver([platform], tasks(a=everybody))
 
     assert states(result) == ["incomplete"]
-    assert platform.calls.count("refused") == 64
-    assert "refuses some of them without saying whom, and 64 requests" in result.reports[0].text()
+    assert platform.calls.count("refused") == 20
+    assert "refuses some of them without saying whom, and 20 requests" in result.reports[0].text()
+
+
+@pytest.mark.parametrize("names", ["first", "nobody", "late"])
+def test_nobody_is_left_out_where_everybody_is_refused_for_the_request_may_be_wrong(
+    deliver, tools, store, names
+) -> None:
+    everybody = tools.people(range(6))
+    platform = tools.platform(tools.small(batch_rows=6), names=names)
+    platform.refuses = lambda payload: True
+
+    first = deliver([platform], tasks(a=everybody))
+    platform.refuses = lambda payload: False
+    second = deliver([platform], tasks(a=everybody))
+
+    assert states(first) == ["incomplete"]
+    assert first.reports[0].quarantined == 0
+    assert store.refused(first.reports[0].key).height == 0
+    assert states(second) == ["settled"]
+    assert platform.members() == tools.payloads(everybody)
+
+
+def test_the_search_for_many_refused_people_ends_with_what_was_taken(deliver, tools) -> None:
+    everybody = tools.people(range(200))
+    bad = tools.payloads(everybody.gather_every(2))
+    platform = tools.platform(tools.small(batch_rows=200), names="nobody")
+    platform.refuses = lambda payload: payload in bad
+
+    result = deliver([platform], tasks(a=everybody))
+
+    assert states(result) == ["incomplete"]
+    assert len([call for call in platform.calls if call in ("refused", "add")]) == 64
+    assert platform.members() <= tools.payloads(everybody) - bad
 
 
 def test_an_audience_is_renamed_where_its_name_is_another(deliver, tools) -> None:

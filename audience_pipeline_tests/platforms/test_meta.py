@@ -20,6 +20,7 @@ from audience_pipeline.platforms.contract import (
     ReceiptState,
     RemoteAudience,
     TerminalPlatformError,
+    TooFewLeftError,
     TransientPlatformError,
     UploadSession,
 )
@@ -366,7 +367,7 @@ def test_an_audience_with_lookalikes_cannot_be_deleted(
         (100, None, {"message": "Invalid appsecret_proof provided"}, 400, CredentialError),
         (10, None, {}, 403, TerminalPlatformError),
         (200, 1870034, {}, 403, TerminalPlatformError),
-        (200, 1870047, {}, 403, TerminalPlatformError),
+        (200, 1870047, {}, 403, TooFewLeftError),
         (200, 1870050, {}, 403, TerminalPlatformError),
         (200, 1870090, {}, 403, TerminalPlatformError),
         (270, None, {}, 403, TerminalPlatformError),
