@@ -24,6 +24,7 @@ from audience_pipeline.commands.tables import number
 if TYPE_CHECKING:
     from audience_pipeline.defs.receipts import Evidence
     from audience_pipeline.ledger.database import Ledger
+    from audience_pipeline.ledger.removals import RemovalState
     from audience_pipeline.settings import Settings
 
 SHOWN = 20
@@ -170,9 +171,7 @@ def _listed(found: Sequence[Evidence]) -> None:
             _kind(one),
             _moment(one.requested_at),
             number(one.people),
-            ", ".join(
-                f"{each.platform.value} {each.state.value.replace('_', ' ')}" for each in one.platforms
-            ),
+            ", ".join(f"{each.platform.value} {_state(each.state)}" for each in one.platforms),
             _deleted(one),
         )
         for one in found[:SHOWN]
@@ -217,7 +216,7 @@ def _in_full(one: Evidence) -> None:
         rows = [
             ("account", each.account or "none"),
             ("state", STATES[each.state]),
-            ("people who may have been there", number(each.people)),
+            ("people whom it is about", number(each.people)),
             ("sets of identifiers ever sent of them", number(each.variants)),
             ("removed from audiences", number(each.audiences)),
             ("sent", _moment(each.sent_at)),
@@ -259,6 +258,13 @@ def _in_full(one: Evidence) -> None:
 
 def _kind(one: Evidence) -> str:
     return "erasure" if one.kind.value == "erase" else "opt-out"
+
+
+def _state(state: RemovalState) -> str:
+    """The state in a word or two: what :data:`STATES` begins with."""
+    from audience_pipeline.defs.receipts import STATES
+
+    return STATES[state].partition(":")[0].partition(";")[0]
 
 
 def _deleted(one: Evidence) -> str:

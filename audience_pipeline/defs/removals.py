@@ -18,6 +18,7 @@ from audience_pipeline.ledger.consent_log import ERASURE, SIGNALS, Head
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.ledger.erasures import Erasure
 from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import AudienceKey
 from audience_pipeline.ledger.removals import Removal, RemovalState, RequestKind
 from audience_pipeline.platforms.contract import CAPABILITIES, Platform
 from audience_pipeline.settings import Settings
@@ -32,8 +33,8 @@ NEVER_SENT = "nothing was ever delivered to this account"
 NOT_THERE = "no audience of this account held any of them"
 NOTHING_SET_UP = "nothing of this workspace was ever sent there: no account is set up"
 GONE_ACCOUNT = (
-    "people were delivered to this account, which is not set up any more: set it up again, so that they can "
-    "be removed"
+    "people were delivered to this account, which is not among those that are set up: set it up again, so "
+    "that they can be removed"
 )
 _WITH_CARDS = (Kind.TRANSACTIONS, Kind.WEB)
 
@@ -78,7 +79,7 @@ def note_removals(settings: Settings, ledger: Ledger, removed: Sequence[ConsentR
         ledger: holds the receipts.
         removed: what a delivery did for want of consent; empty where nobody had to go.
     """
-    from audience_pipeline.delivery.removals import still_there
+    from audience_pipeline.delivery.removals import EVERYWHERE, still_there
 
     owe(settings, ledger)
     with ledger.reading() as connection:
@@ -88,21 +89,27 @@ def note_removals(settings: Settings, ledger: Ledger, removed: Sequence[ConsentR
         return
     followed = consent_sent(settings.lake)
     sequences = {landing.landing_id: landing.sequence for landing in landings.committed(ledger)}
-    people = {name: asked(settings, ledger, [name]).ids for name in {one.request_id for one in open_ones}}
+    concerned = {(one.request_id, one.platform) for one in open_ones}
+    people = {each: asked(settings, ledger, [each[0]], each[1]).ids for each in concerned}
     store = MemberStore(ledger, settings.delivered)
     for platform, account in sorted({(one.platform, one.account) for one in open_ones}):
         here = [one for one in open_ones if (one.platform, one.account) == (platform, account)]
-        everybody = frozenset().union(*(people[one.request_id] for one in here))
+        everybody = frozenset().union(*(people[one.request_id, platform] for one in here))
         there = still_there(store, platform, account, everybody)
+        called = frozenset(store.members(AudienceKey(platform, account, EVERYWHERE))["customer_id"])
         configured = account in accounts_of(settings, platform)
         said = [one for one in removed if (one.platform, one.account) == (platform, account)]
         for one in here:
-            theirs = people[one.request_id]
+            theirs = people[one.request_id, platform]
             known = _with_what_was_done(store, one, theirs, said)
             has_followed = followed.get(platform.value, 0) >= sequences.get(one.request_id, 0)
+            still = theirs & there.open
+            if has_followed and configured and one.kind is RequestKind.OPT_OUT:
+                # Nobody without consent is in an audience any more: they have agreed again since.
+                still &= called
             now = _settled(
                 known,
-                still=len(theirs & there.open),
+                still=len(still),
                 processing=len(theirs & there.processing),
                 followed=has_followed,
                 configured=configured,
@@ -148,14 +155,25 @@ def accounts_of(settings: Settings, platform: Platform) -> tuple[str, ...]:
     return found
 
 
-def asked(settings: Settings, ledger: Ledger, requests: Collection[str]) -> Asked:
-    """Whom requests are about, by what has landed and the newest stored identities."""
+def asked(
+    settings: Settings, ledger: Ledger, requests: Collection[str], platform: Platform | None = None
+) -> Asked:
+    """Whom requests are about, by what has landed and the newest stored identities.
+
+    Args:
+        settings: the workspace.
+        ledger: its log of consent.
+        requests: ids of requests.
+        platform: count only those who are to leave this platform; one file may hold statements about several.
+    """
     heads = [one for one in consent_log.heads(ledger) if _landing(one) in requests and one.entries]
     folder = settings.lake / consent_log.FOLDER
     names = ["event_at", "customer_id", "meta_email", "meta_phone", "status", "platform", "purpose", "signal"]
     rows = [pl.read_parquet(folder / one.segment, columns=names) for one in heads]
     if not rows:
         return Asked(frozenset(), 0)
+    if platform is not None:
+        rows = [said.filter(_concerns(platform, head)) for said, head in zip(rows, heads, strict=True)]
     said = pl.concat(rows).filter(pl.col("status").is_in([DENIED, ERASE]))
     return _reached(settings, said)
 
@@ -194,18 +212,29 @@ def _owe(settings: Settings, ledger: Ledger, head: Head, request_id: str, landed
         return 0
     erases = bool((said["status"] == ERASE).any())
     kind = RequestKind.ERASE if erases else RequestKind.OPT_OUT
-    people = _reached(settings, said).customers
-    with ledger.begin() as connection:
-        for platform in Platform:
-            if not said.select(_concerns(platform, head).any()).item():
-                continue
-            for one in _owed(
-                settings,
-                ledger,
+    by_platform = {platform: said.filter(_concerns(platform, head)) for platform in Platform}
+    owed = [
+        one
+        for platform, theirs in by_platform.items()
+        if theirs.height
+        for one in _owed(
+            settings,
+            ledger,
+            platform,
+            Removal(
+                request_id,
+                kind,
                 platform,
-                Removal(request_id, kind, platform, "", RemovalState.OWED, landed_at, people=people),
-            ):
-                receipts.put(connection, one)
+                "",
+                RemovalState.OWED,
+                landed_at,
+                people=_reached(settings, theirs).customers,
+            ),
+        )
+    ]
+    with ledger.begin() as connection:
+        for one in owed:
+            receipts.put(connection, one)
         if erases and not erasures.erasures(connection, request_id):
             erasures.put(connection, Erasure(request_id, landed_at))
     return 1
@@ -232,7 +261,6 @@ def _owed(settings: Settings, ledger: Ledger, platform: Platform, one: Removal) 
             yield replace(
                 one,
                 account=account,
-                people=0,
                 state=RemovalState.CONFIRMED,
                 how=NEVER_SENT,
                 confirmed_at=datetime.now(UTC),
@@ -266,7 +294,8 @@ def _with_what_was_done(
 def _settled(one: Removal, *, still: int, processing: int, followed: bool, configured: bool) -> Removal:
     if still:
         if not configured:
-            return replace(one, state=RemovalState.OWED, how=GONE_ACCOUNT)
+            # A command without the environment of the deliveries knows of no account, and of no removal.
+            return one if one.sent_at else replace(one, state=RemovalState.OWED, how=GONE_ACCOUNT)
         return one if one.state is RemovalState.REFUSED else replace(one, state=RemovalState.OWED)
     if processing:
         return replace(one, state=RemovalState.SENT, sent_at=one.sent_at or datetime.now(UTC))

@@ -23,9 +23,13 @@ from audience_pipeline.defs.removals import (
 )
 from audience_pipeline.defs.sending import SyncConfig, deliver
 from audience_pipeline.ledger import removals
+from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.records import AudienceKey
 from audience_pipeline.ledger.removals import Removal, RemovalState, RequestKind
 from audience_pipeline.platforms.contract import CAPABILITIES, Platform, TransientPlatformError
 from audience_pipeline.sections import Account, Platforms
+from audience_pipeline.sources.contract import Kind
+from audience_pipeline.sources.landing import land
 from audience_pipeline.sources.requests import one_person
 from audience_pipeline_tests.defs.shop import Shop
 from audience_pipeline_tests.delivery.conftest import FakePlatform
@@ -56,6 +60,27 @@ def receipt(shop: Shop, request_id: str, platform: Platform = Platform.META) -> 
     return found
 
 
+def impatient(shop: Shop) -> None:
+    """Deliveries of the shop wait for no platform."""
+    at_once = shop.settings.config.delivery.model_copy(update={"patience_seconds": 0})
+    shop.settings = shop.settings.model_copy(
+        update={"config": shop.settings.config.model_copy(update={"delivery": at_once})}
+    )
+
+
+def state(shop: Shop, folder: Path, *rows: str) -> str:
+    """Land a file of statements: ``event_at,customer_id,status,purpose,platform``."""
+    file = folder / "consent.csv"
+    file.write_text("\n".join(["event_at,customer_id,status,purpose,platform", *rows, ""]))
+    return land(Kind.CONSENT, file, lake=shop.settings.lake, ledger=shop.ledger).landing_id
+
+
+def on_meta(shop: Shop) -> set[str]:
+    store = MemberStore(shop.ledger, shop.settings.delivered)
+    keys = [AudienceKey(Platform.META, "123", name) for name in ("a", "b")]
+    return {name for key in keys for name in store.members(key)["customer_id"]}
+
+
 def test_a_request_is_owed_where_people_were_delivered_and_nowhere_else(shop: Shop) -> None:
     sync(shop, FakePlatform())
 
@@ -76,7 +101,7 @@ def test_a_request_is_owed_where_people_were_delivered_and_nowhere_else(shop: Sh
 def test_an_account_that_nobody_was_ever_delivered_to_owes_nothing(shop: Shop) -> None:
     meta = receipt(shop, ask(shop, "c4"))
 
-    assert (meta.state, meta.how, meta.people) == (RemovalState.CONFIRMED, NEVER_SENT, 0)
+    assert (meta.state, meta.how, meta.people) == (RemovalState.CONFIRMED, NEVER_SENT, 1)
     assert due(shop.settings, shop.ledger)
 
 
@@ -103,10 +128,7 @@ def test_a_removal_that_is_still_processed_is_sent_and_confirmed_by_a_later_deli
     sync(shop, platform)
     asked = ask(shop, "c4")
     platform.polls = 5
-    patient = shop.settings.config.delivery.model_copy(update={"patience_seconds": 0})
-    shop.settings = shop.settings.model_copy(
-        update={"config": shop.settings.config.model_copy(update={"delivery": patient})}
-    )
+    impatient(shop)
 
     sync(shop, platform)
     assert receipt(shop, asked).state is RemovalState.SENT
@@ -155,6 +177,59 @@ def test_an_account_that_is_not_set_up_any_more_stays_owing_and_says_what_to_do(
 
     meta = receipt(shop, asked)
     assert (meta.state, meta.how) == (RemovalState.OWED, GONE_ACCOUNT)
+
+
+def test_a_command_that_knows_of_no_account_leaves_what_a_delivery_wrote(shop: Shop) -> None:
+    platform = FakePlatform()
+    sync(shop, platform)
+    asked = ask(shop, "c4")
+    platform.polls = 5
+    impatient(shop)
+    sync(shop, platform)
+    before = receipt(shop, asked)
+
+    shop.settings = shop.settings.model_copy(
+        update={"config": shop.settings.config.model_copy(update={"platforms": Platforms()})}
+    )
+    evidence(shop.settings, shop.ledger, asked)
+
+    assert before.state is RemovalState.SENT
+    assert receipt(shop, asked) == before
+
+
+def test_somebody_who_agrees_again_before_a_delivery_is_owed_no_removal(shop: Shop, tmp_path: Path) -> None:
+    platform = FakePlatform()
+    sync(shop, platform)
+    denied = ("c4,denied,advertising,", "c5,denied,advertising,")
+    asked = state(shop, tmp_path, *(f"2026-11-01 10:00:00,{one}" for one in denied))
+    state(shop, tmp_path, "2026-11-01 11:00:00,c4,granted,advertising,")
+
+    sync(shop, platform)
+
+    assert on_meta(shop) >= {"c4"}
+    assert on_meta(shop).isdisjoint({"c5"})
+    assert receipt(shop, asked).state is RemovalState.CONFIRMED
+
+
+def test_of_a_file_about_several_platforms_each_owes_the_removal_of_its_own(
+    shop: Shop, tmp_path: Path
+) -> None:
+    sync(shop, FakePlatform())
+    landed = state(
+        shop,
+        tmp_path,
+        "2026-11-01 10:00:00,c4,denied,advertising,meta",
+        "2026-11-01 10:00:00,c5,denied,advertising,google",
+        "2026-11-01 10:00:00,c6,denied,personalisation,",
+    )
+    evidence(shop.settings, shop.ledger)
+
+    meta, google = receipt(shop, landed), receipt(shop, landed, Platform.GOOGLE)
+    sync(shop, FakePlatform())
+
+    assert (meta.people, google.people) == (1, 2)
+    assert receipt(shop, landed).state is RemovalState.CONFIRMED
+    assert on_meta(shop) >= {"c5", "c6"}
 
 
 def test_a_reconciliation_without_a_gap_verifies_what_was_confirmed_before(shop: Shop) -> None:
