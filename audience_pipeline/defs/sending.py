@@ -106,7 +106,7 @@ def deliver(
     watch = Watch(settings, ledger, refresh.as_of, platform, sleep)
     found: dict[AudienceKey, DeliveryReport] = {}
     removed: list[ConsentRemoval] = []
-    for _ in range(TURNS):
+    for turn in range(TURNS):
         statements, people = watch.begin()
         tasks = Tasks(settings, store, refresh, watch.people, config.audiences)
         result = sync_all(
@@ -122,6 +122,7 @@ def deliver(
             caution=_caution(settings),
             sleep=watch.sleep,
             progress=progress,
+            stop=watch.interrupts if turn < TURNS - 1 else None,
         )
         for report in result.reports:
             found[report.key] = _both(found.get(report.key), report)

@@ -15,6 +15,8 @@ from audience_pipeline.settings import Settings
 
 LOOK_SECONDS = 2.0
 """How often a delivery looks whether somebody has opted out since it began."""
+TURN_SECONDS = 20.0
+"""How long a turn goes on at least before an opt-out ends it, so that many of them do not stop it all."""
 
 
 class Watch:
@@ -39,7 +41,7 @@ class Watch:
         """
         self._settings, self._ledger, self._as_of, self._platform = settings, ledger, as_of, platform
         self._sleep = sleep
-        self._looked = 0.0
+        self._looked = self._turned = 0.0
         self._began = self._statement = -1
         self._people: Recipients | None = None
 
@@ -50,7 +52,7 @@ class Watch:
             The sequence of the newest landing, and the people as all that has landed up to it decides.
         """
         statements, people = self._gather()
-        self._began = self._statement
+        self._began, self._turned = self._statement, time.monotonic()
         return statements, people
 
     def people(self) -> Recipients:
@@ -62,6 +64,10 @@ class Watch:
     def overtaken(self) -> bool:
         """Whether a statement has landed since the turn began: whoever was sent before it may have to go."""
         return newest_statement(self._ledger) > self._began
+
+    def interrupts(self) -> bool:
+        """Whether the turn is to end, because somebody waits to be removed from audiences that had theirs."""
+        return time.monotonic() - self._turned >= TURN_SECONDS and self._is_behind()
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not while somebody waits to be removed."""

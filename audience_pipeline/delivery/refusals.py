@@ -14,6 +14,8 @@ MOST_TRIES = 64
 """Requests for one batch in the search for the people whom the platform refuses."""
 MOST_IN_VAIN = 20
 """The same, where nobody at all is taken: more than it takes to find one person among ten thousand."""
+FEW = 20
+"""Up to so many may be refused for what they are where anybody is taken; more, where as many are."""
 UNNAMED = "refused by the platform"
 """Why somebody is refused, where the platform does not say."""
 
@@ -81,7 +83,7 @@ class Search:
     @property
     def blames_people(self) -> bool:
         """Others were taken in the same way, so it is the people: a wrong request would fail for all."""
-        return self.taken >= self.number or self.rows == 1
+        return self.taken >= (1 if self.number <= FEW else self.number) or self.rows == 1
 
     def sentences(self, action: Action, *, blamed: bool) -> list[str]:
         """What somebody should know; ``blamed``: those who are named are left out from now on."""

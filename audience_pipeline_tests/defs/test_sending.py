@@ -127,6 +127,30 @@ def test_nobody_waits_for_a_platform_while_somebody_waits_to_be_removed(
     assert waiting.overtaken()
 
 
+def test_somebody_who_opts_out_leaves_before_the_other_audiences_had_their_turn(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "TURN_SECONDS", 0.0)
+    for name in ("a", "b", "c"):
+        shop.define(name)
+    shop.refreshed(dict.fromkeys(("a", "b", "c"), range(6)))
+    platform = FakePlatform()
+
+    def fault(point: str) -> None:
+        if point == "after add" and platform.calls.count("add") == 1:
+            shop.opts_out("c2")
+
+    platform.fault = fault
+
+    outcome = sync(shop, platform)
+
+    assert [call for call in platform.calls if call in ("add", "remove")] == ["add", "remove", "add", "add"]
+    assert [held(platform, name) for name in ("a", "b", "c")] == [customers(0, 1, 3, 4, 5)] * 3
+    assert all(report.tried for report in outcome.reports)
+    assert consent_sent(shop.settings.lake) == {"meta": newest_statement(shop.ledger)}
+
+
 def test_the_address_of_somebody_who_opted_out_is_sent_of_nobody(shop: Shop) -> None:
     shop.define("a")
     shop.know(shop.customers, addresses={"c5": "c4"})
