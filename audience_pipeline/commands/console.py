@@ -18,7 +18,7 @@ from rich.table import Table
 
 from audience_pipeline.settings import CONFIG_NAME, PROJECT_ROOT, Settings, SettingsError, read_config
 
-_WIDE = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 132
+_WIDE = None if sys.stdout.isatty() or os.environ.get("COLUMNS") else 160
 """In a file or a pipe tables take the width that they need; a terminal, or COLUMNS, says its own. A height
 goes with it: without one, a terminal that calls itself dumb would cut tables at 80."""
 out = Console(width=_WIDE, height=None if _WIDE is None else 25)

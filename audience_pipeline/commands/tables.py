@@ -134,23 +134,37 @@ def segments_table(segments: Sequence[Mapping[str, Any]]) -> Table:
     )
 
 
-LESS_WANTED = ("held out", "accepted", "rejected")
-"""Columns that a narrow terminal goes without; --json has them."""
-NARROW, VERY_NARROW = 124, 96
+FOLDED_NAME = 16
+"""Characters that the name of an audience is not folded below."""
+LESS_WANTED = ("held out", "read on", "may be sent", "rejected", "accepted")
+"""Columns that a narrow terminal goes without, the first ones first; --json has them."""
 
 
 def _fitting(title: str, columns: dict[str, str], rows: Sequence[Row], caption: str) -> Table:
-    if out.width >= NARROW:
-        return table(title, columns, rows, caption)
-    less_wanted = (*LESS_WANTED, "may be sent") if out.width < VERY_NARROW else LESS_WANTED
-    kept = [index for index, name in enumerate(columns) if name not in less_wanted]
+    """The table without the columns that the terminal has no room for, so that none is cut off."""
     names = list(columns)
+    needed = [FOLDED_NAME] + [
+        max(len(_unbroken(text, columns[name])) for text in (name, *(row[place] for row in rows)))
+        for place, name in enumerate(names[1:], start=1)
+    ]
+    left_out: set[str] = set()
+    for name in LESS_WANTED:
+        kept = [width for other, width in zip(names, needed, strict=True) if other not in left_out]
+        if sum(kept) + 3 * len(kept) + 1 <= out.width:
+            break
+        left_out.add(name)
+    places = [place for place, name in enumerate(names) if name not in left_out]
     return table(
         title,
-        {names[index]: columns[names[index]] for index in kept},
-        [tuple(row[index] for index in kept) for row in rows],
+        {names[place]: columns[names[place]] for place in places},
+        [tuple(row[place] for place in places) for row in rows],
         caption,
     )
+
+
+def _unbroken(text: str, side: str) -> str:
+    """What of a cell must stand in one line: a figure as a whole, of words the longest."""
+    return text if side == "right" else max(text.split(), key=len, default="")
 
 
 def _state(row: Mapping[str, Any]) -> str:

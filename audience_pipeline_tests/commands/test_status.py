@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from audience_pipeline.commands.report import delivered
+from audience_pipeline.commands.tables import delivery_tables
 from audience_pipeline.defs import verifying
 from audience_pipeline.defs.resources import NotConfiguredError, PlatformResource
 from audience_pipeline.ledger.records import DeliveryState
@@ -44,6 +48,30 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     settings.home.mkdir()
     tables(settings, phones=100)
     return settings
+
+
+@pytest.mark.parametrize("width", [80, 100, 132, 160, 200])
+def test_in_every_terminal_the_columns_that_are_shown_are_shown_whole(
+    shop: Settings, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    name = "women_who_bought_shoes_in_autumn"
+    deliver(shop, name, range(1, 60), META)
+    [row] = delivered(shop)[1]
+    row |= {"matched_text": "at most 1,000", "rate_text": "69 to 71 %", "read_at": "2026-11-20 18:06"}
+    terminal = Console(width=width, record=True, file=StringIO())
+    monkeypatch.setattr("audience_pipeline.commands.tables.out", terminal)
+
+    sizes = [{"audience": name, "members": 12_345, "holdout": 1_234}]
+    for part in delivery_tables(sizes, [row]):
+        terminal.print(part)
+
+    said = terminal.export_text().splitlines()
+    [heading] = [line for line in said if "members" in line and "┃" in line]
+    [first] = [line for line in said if "12,345" in line]
+    whole = ["audience", "members", "platform", "sent", "matched", "rate", "state"]
+    assert [one for one in whole if one not in heading] == []
+    assert all(value in first for value in ("meta", "59", "at most 1,000", "69 to 71 %", "settled"))
+    assert max(map(len, said)) <= width
 
 
 def test_all_audiences_stand_in_one_table_problems_first(run: Run, shop: Settings) -> None:
