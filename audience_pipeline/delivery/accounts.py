@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from audience_pipeline.delivery.brake import HOW_TO_CONFIRM
 from audience_pipeline.delivery.gather import Account
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.members import MemberStore
-from audience_pipeline.ledger.records import DeliveryState
+from audience_pipeline.ledger.records import AudienceState, DeliveryState, PlatformAudience
 from audience_pipeline.platforms.contract import (
     AudienceClient,
     CredentialError,
@@ -25,13 +26,32 @@ class Accounts:
     all: tuple[Account, ...]
     homes: Mapping[str, str]
     """Audience to the account that it lives in, configured or not."""
+    left: tuple[PlatformAudience, ...] = ()
+    """Audiences in accounts that are not configured any more, and that are given up there."""
 
     @classmethod
-    def of(cls, store: MemberStore, clients: Sequence[AudienceClient]) -> Accounts:
-        """What the ledger knows of the accounts; no platform is asked."""
+    def of(
+        cls, store: MemberStore, clients: Sequence[AudienceClient], given_up: Collection[str] = ()
+    ) -> Accounts:
+        """What the ledger knows of the accounts; no platform is asked.
+
+        Args:
+            store: the memory of everything that was sent.
+            clients: the accounts.
+            given_up: audiences that live elsewhere from now on, should their account not be configured.
+        """
         platform = clients[0].capabilities.platform
+        here = {client.account for client in clients}
         with store.ledger.reading() as connection:
             homes = deliveries.accounts_of(connection, platform)
+            elsewhere = [
+                one for one in deliveries.audiences(connection, platform) if one.key.account not in here
+            ]
+            gone = [one for one in elsewhere if not one.remote_id and one.state is AudienceState.ACTIVE]
+            left = [one for one in elsewhere if one.key.audience in given_up and one not in gone]
+            for one in (*gone, *left):
+                if homes.get(one.key.audience) == one.key.account:
+                    del homes[one.key.audience]
             known = {
                 client.account: deliveries.audiences(connection, platform, client.account)
                 for client in clients
@@ -42,6 +62,7 @@ class Accounts:
                 for client in clients
             ),
             homes,
+            tuple(left),
         )
 
     @property
@@ -76,7 +97,8 @@ class Accounts:
         if where is not None and account.name != where:
             return DeliveryState.FAILED, (
                 f"the audience lives in the ad account {where}, which is not configured any more. Configure "
-                "it again, or delete the audience there."
+                "it again; or delete the audience there and then confirm, and it is made anew "
+                f"({HOW_TO_CONFIRM})."
             )
         if account.error is None:
             return None

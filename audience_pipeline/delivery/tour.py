@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import uuid4
 
@@ -29,7 +29,7 @@ from audience_pipeline.delivery.sizes import read_sizes
 from audience_pipeline.delivery.steps import Steps
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.overview import batches_in
-from audience_pipeline.ledger.records import AudienceKey, BatchState, Delivery, DeliveryState
+from audience_pipeline.ledger.records import AudienceKey, AudienceState, BatchState, Delivery, DeliveryState
 from audience_pipeline.ledger.snapshots import DamagedFileError
 from audience_pipeline.platforms.contract import (
     AudienceClient,
@@ -70,7 +70,7 @@ class Tour:
             twice = min(name for name in names if names.count(name) > 1)
             raise ValueError(f"The audience {twice!r} is to be delivered twice.")
         self.following = Following(self.sleep, self.patience, self.terms.stop)
-        self.accounts = Accounts.of(self.terms.store, self.clients)
+        self.accounts = Accounts.of(self.terms.store, self.clients, names if self.terms.confirm else ())
 
     def preview(self) -> SyncResult:
         """Look and plan; change nothing."""
@@ -97,6 +97,9 @@ class Tour:
 
     def deliver(self) -> SyncResult:
         """Make the audiences hold whom they should."""
+        for one in self.accounts.left:
+            given_up = replace(one, remote_id=None, state=AudienceState.ACTIVE, status="given up")
+            self.terms.store.forget(one.key, known=given_up)
         self._gather()
         self._follow_earlier()
         self._let_go()

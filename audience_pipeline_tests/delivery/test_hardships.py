@@ -210,6 +210,25 @@ def test_an_audience_is_made_anew_before_it_has_taken_all_the_changes_that_it_ma
     assert renewed == [10]
 
 
+def test_an_audience_of_an_account_that_was_given_up_is_made_anew_once_somebody_confirms(
+    deliver, tools
+) -> None:
+    wanted = tasks(a=tools.people(range(3)), retired=tools.people([1]))
+    deliver([tools.platform(tools.small(), account="old")], wanted)
+    platform = tools.platform(tools.small(), account="new")
+
+    asked = deliver([platform], wanted[:1])
+    confirmed = deliver([platform], wanted[:1], confirm=True)
+    again = deliver([platform], wanted[:1])
+
+    assert states(asked) == ["not tried"]
+    assert "delete the audience there and then confirm" in asked.reports[0].sentences[0]
+    assert states(confirmed) == ["settled"]
+    assert states(again) == ["unchanged"]
+    assert platform.members("a") == tools.payloads(tools.people(range(3)))
+    assert states(deliver([platform], wanted[1:])) == ["not tried"]
+
+
 def test_an_audience_made_by_hand_in_the_place_of_one_that_is_gone_is_not_ours(deliver, tools) -> None:
     platform, wanted = tools.platform(tools.small()), tasks(a=tools.people([1]))
     deliver([platform], wanted)
