@@ -158,7 +158,7 @@ class _Age:
         return self.now - oldest < timedelta(days=life * (self.caution.refresh_after - REFRESH_SPREAD))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Split:
     """Those who are there, by whether they are wanted as they were sent."""
 

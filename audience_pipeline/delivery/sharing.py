@@ -22,7 +22,7 @@ class Sent(Protocol):
         """Every variant that was ever sent of these customers: PEOPLE with identifiers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Sharing:
     """Who shares an identifier with whom: platforms match people by single ones."""
 

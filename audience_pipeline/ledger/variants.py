@@ -41,7 +41,7 @@ def identifier_columns(platform: Platform) -> dict[str, pl.DataType]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Segment:
     """A file that was read: its rows, and where each fingerprint stands among them."""
 
