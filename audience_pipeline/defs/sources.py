@@ -25,7 +25,7 @@ from audience_pipeline.sources.errors import SourceError
 from audience_pipeline.sources.landing import land
 from audience_pipeline.sources.options import ReadOptions, ShopFacts
 from audience_pipeline.sources.report import LandingReport
-from audience_pipeline.sources.tombstones import KEY_NAME
+from audience_pipeline.sources.tombstones import KEY_NAME, tombstones_path
 
 DESCRIPTIONS: Mapping[Kind, str] = {
     Kind.TRANSACTIONS: "Every sale and return, a row per line, in minor units. Landing twice adds nothing.",
@@ -94,7 +94,8 @@ def land_all(
 ) -> tuple[list[LandingReport], list[str]]:
     """Land the files of a run and those in the inbox; the reports, and a sentence per refused file.
 
-    A refused file stops no other. Files of the inbox that landed go to the sealed archive; others stay.
+    A refused file stops no other. Files of the inbox that landed go to the sealed archive, save those that
+    may hold somebody who was erased: they are deleted. Others stay.
     """
     inbox.purge(settings.archive, settings.config.inbox.keep_days, datetime.now(UTC))
     reports: list[LandingReport] = []
@@ -119,8 +120,18 @@ def land_all(
             refused.append(str(error))
             continue
         if path in waiting:
-            inbox.archive(path, settings.archive, landed_sha256=reports[-1].file_sha256)
+            inbox.archive(
+                path,
+                settings.archive,
+                landed_sha256=reports[-1].file_sha256,
+                keep=not _may_hold_erased(settings, reports[-1]),
+            )
     return reports, refused
+
+
+def _may_hold_erased(settings: Settings, report: LandingReport) -> bool:
+    """Whether a file may name somebody who was erased: not where all of its rows have landed just now."""
+    return tombstones_path(settings.lake).is_file() and report.landed != report.rows_read
 
 
 def source_assets(settings: Settings, files: Files) -> list[dg.AssetsDefinition]:

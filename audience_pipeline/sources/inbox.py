@@ -61,6 +61,7 @@ def archive(
     landed_sha256: str | None = None,
     kind: Kind | None = None,
     now: datetime | None = None,
+    keep: bool = True,
 ) -> Path | None:
     """Move a landed file into the sealed archive (folder 0700, files 0600).
 
@@ -73,10 +74,11 @@ def archive(
         landed_sha256: digest of what was landed (``LandingReport.file_sha256``).
         kind: by default the name of the file's folder.
         now: the time of landing; UTC.
+        keep: False deletes it instead.
 
     Returns:
-        Where it is now. None when it was left where it is, to be landed again: it is not what was landed,
-        somebody went on writing while it was copied, or it is gone or a link.
+        Where it is now. None when it was deleted, or left where it is, to be landed again: it is not what was
+        landed, somebody went on writing while it was copied, or it is gone or a link.
     """
     archive_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     archive_dir.chmod(0o700)
@@ -97,11 +99,12 @@ def archive(
             suffixes = (suffix.lower() for suffix in path.suffixes[-2:])
             kept = "".join(suffix for suffix in suffixes if suffix in (*_SUFFIXES, ".gz"))
             target = archive_dir / f"{prefix}-{digest[:12]}{kept}"
-            copy.replace(target)
+            if keep:
+                copy.replace(target)
             path.unlink()
         finally:
             copy.unlink(missing_ok=True)
-    return target
+    return target if keep else None
 
 
 def _opened(path: Path) -> BinaryIO | None:

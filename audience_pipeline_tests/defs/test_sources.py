@@ -12,11 +12,13 @@ import pytest
 from audience_pipeline.definitions import build_definitions
 from audience_pipeline.defs.lake import dataset, ensure_dataset
 from audience_pipeline.defs.sources import Reading, read_options, shop_facts
+from audience_pipeline.identifiers.marks import Named
 from audience_pipeline.ledger import landings, refreshes
 from audience_pipeline.ledger.database import Ledger
 from audience_pipeline.settings import Config, Settings, Shop
 from audience_pipeline.settings import Reading as StoredReading
 from audience_pipeline.sources.contract import LANDED, NOTHING_LANDED, Kind
+from audience_pipeline.sources.tombstones import KEY_NAME, add, make_key
 
 HEADER = "customer_id,transaction_date,transaction_amount,product_category\n"
 Land = Callable[..., dg.ExecuteInProcessResult]
@@ -82,6 +84,25 @@ def test_files_of_the_inbox_land_and_are_sealed_away(land: Land, settings: Setti
     assert list((settings.inbox / "transactions").iterdir()) == []
     assert settings.archive.stat().st_mode & 0o077 == 0
     assert all(check.passed for check in checks(result).values())
+
+
+def test_once_somebody_was_erased_no_original_is_kept_that_may_name_them(
+    land: Land, settings: Settings
+) -> None:
+    drop(settings, "march.csv", orders())
+    land()
+    [kept] = settings.archive.iterdir()
+    add(settings.lake, make_key(settings.home / KEY_NAME), {Named.ID: ["c1"]}, {})
+
+    drop(settings, "march_again.csv", orders())
+    drop(settings, "april.csv", orders(start=date(2026, 4, 1)))
+    others = "c8,2026-05-01,10.00,toys\nc9,2026-05-01,10.00,toys\n"
+    drop(settings, "may.csv", HEADER + others)
+    land()
+
+    assert list((settings.inbox / "transactions").iterdir()) == []
+    [of_others] = set(settings.archive.iterdir()) - {kept}
+    assert of_others.read_text() == HEADER + others
 
 
 def test_a_refused_file_waits_with_a_sentence_and_stops_no_other(land: Land, settings: Settings) -> None:
