@@ -296,7 +296,8 @@ def _sentence(
     places = "1 audience" if audiences == 1 else f"{audiences:,} audiences"
     if call is not None and not call.error:
         places += " and, by one call, from every audience of the account"
-    said = f"{people(customers)} ({rows} of identifiers, all that were ever sent) removed from {places}."
+    verb = "to be removed" if left.open else "removed"
+    said = f"{people(customers)} ({rows} of identifiers, all that were ever sent) {verb} from {places}."
     if left.open:
         return f"{said} {people(len(left.open))} may still be there: their removal was not accepted."
     if left.processing:

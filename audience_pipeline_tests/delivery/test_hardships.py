@@ -131,6 +131,7 @@ def test_the_lost_file_of_one_audience_stops_none_of_the_others(deliver, tools, 
     stay = tools.payloads(tools.people([0, 2, 3]))
     assert {held.name for held in platform.held.values() if held.members == stay} >= {"a", "c"}
     assert still_there(store, META.platform, "123", {"c000001"}).open == {"c000001"}
+    assert [(one.state, "to be removed from" in one.how) for one in result.removals] == [("refused", True)]
 
 
 def test_an_audience_whose_file_is_lost_is_made_anew_once_it_is_deleted(
