@@ -49,8 +49,14 @@ def optout(rounds: int = ROUNDS) -> bool:
                     assert len(people) == PEOPLE, "too few people are on all platforms"
                     begun = time.monotonic()
                     _drop(home, [customer for customer, _ in people], number)
-                    seconds.append(_until_gone(address, [raw for _, raw in people], begun, home))
-                    receipts.append(_until_verified(home, begun))
+                    try:
+                        seconds.append(_until_gone(address, [raw for _, raw in people], begun))
+                        receipts.append(_until_verified(home, begun))
+                    except AssertionError as error:
+                        said = (folder / "daemon.log").read_text(errors="replace")[-6_000:]
+                        raise AssertionError(
+                            f"file {number + 1}: {error}; the daemon said:\n{said}"
+                        ) from error
                     # The next file comes at another moment between two turns of the sensor.
                     time.sleep(7 * (number + 1))
     slowest, verified = max(seconds), max(receipts)
@@ -145,14 +151,14 @@ def _drop(home: Path, customers: list[str], number: int) -> None:
     partial.rename(partial.with_suffix(""))
 
 
-def _until_gone(address: str, typed: list[str], begun: float, home: Path) -> float:
+def _until_gone(address: str, typed: list[str], begun: float) -> float:
     taboo = [_hashes(raw) for raw in typed]
     while time.monotonic() - begun < LONGEST:
         held = _holdings(address)
         if not any(hashed in held[name] for one in taboo for name, hashed in one.items()):
             return round(time.monotonic() - begun, 1)
         time.sleep(0.5)
-    raise AssertionError(f"not gone after {LONGEST:.0f} s; see the runs of {home.name}")
+    raise AssertionError(f"not gone after {LONGEST:.0f} s")
 
 
 def _until_verified(home: Path, begun: float) -> float:
