@@ -121,7 +121,7 @@ def fingerprints(folder: Path) -> dict[str, str]:
 def lasting(report: dict[str, Any]) -> dict[str, Any]:
     """What two runs on the same input must agree on: no times, no ids that a platform gives."""
     passing = {"seconds", "workspace", "changed"}
-    given = {"remote_id", "last_sync", "state"}
+    given = {"remote_id", "last_sync", "read_at", "state"}
     return {
         **{key: value for key, value in report.items() if key not in passing},
         "deliveries": [

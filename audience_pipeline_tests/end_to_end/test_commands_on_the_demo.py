@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sqlite3
 import subprocess
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -14,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from audience_pipeline.ledger import deliveries
+from audience_pipeline.ledger.database import Ledger
+from audience_pipeline.ledger.members import MemberStore
 from audience_pipeline_tests.end_to_end.holdings import Held, held_by_the_platforms
 from audience_pipeline_tests.end_to_end.raw_files import PLATFORMS
 from audience_pipeline_tests.end_to_end.recomputed import Input
@@ -51,13 +53,13 @@ class Desk:
 
     def sent(self) -> dict[tuple[str, str], set[str]]:
         """Per audience and platform the customers who were sent and not taken back."""
-        with sqlite3.connect(self.place.workspace / "ledger.db") as ledger:
-            rows = ledger.execute("SELECT audience, platform, customer_id FROM delivered_members").fetchall()
-        ledger.close()
-        sent: dict[tuple[str, str], set[str]] = defaultdict(set)
-        for audience, platform, customer in rows:
-            sent[audience, platform].add(customer)
-        return sent
+        with Ledger.open(f"sqlite:///{self.place.workspace / 'ledger.db'}") as ledger:
+            store = MemberStore(ledger, self.place.lake / "delivered")
+            with ledger.reading() as connection:
+                keys = [known.key for known in deliveries.audiences(connection)]
+            return {
+                (key.audience, key.platform.value): set(store.members(key)["customer_id"]) for key in keys
+            }
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,13 @@ def test_status_says_what_the_demo_has_said(desk: Desk, demo: Demo) -> None:
     one = [row for row in every if row["audience"] == "new_customers"]
 
     assert lasting({"deliveries": every})["deliveries"] == lasting(demo.report)["deliveries"]
-    assert desk.answer("audiences", "status", "new_customers") == one
     assert len(one) == 3
+    detailed = desk.answer("audiences", "status", "new_customers")
+    assert detailed["audience"] == "new_customers"
+    counts = ("platform", "wanted", "sent", "accepted", "rejected")
+    assert [{name: row[name] for name in counts} for row in detailed["platforms"]] == [
+        {name: row[name] for name in counts} for row in one
+    ]
 
 
 def test_preview_agrees_with_what_was_delivered(desk: Desk, demo: Demo, given: Input) -> None:
@@ -210,7 +217,9 @@ def test_each_request_has_a_receipt_and_is_in_the_log(requests: Requests, desk: 
     assert (opted_out["given"], opted_out["known"], opted_out["unknown_but_kept"]) == (4, 3, 1)
     assert (erased["given"], erased["known"], erased["request"]) == (1, 1, "erase")
     assert log[: len(demo.log)] == demo.log
-    assert [origin for _, origin, *_ in log[len(demo.log) :]] == ["statements", "request", "request"]
+    # The delivery has let the erased person go everywhere, so what we held of them is deleted by now.
+    asked = ["statements", "request", "request", "erasure"]
+    assert [origin for _, origin, *_ in log[len(demo.log) :]] == asked
     assert verified["intact"] is True
 
 
