@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from audience_pipeline.delivery.advice import matched, size_advice
 from audience_pipeline.delivery.brake import people
-from audience_pipeline.ledger.records import AudienceState, Batch, Held, MemberState, PlatformAudience
+from audience_pipeline.ledger.records import GONE, AudienceState, Batch, Held, MemberState, PlatformAudience
 from audience_pipeline.platforms.contract import Capabilities, RemoteAudience
 
 TOO_LONG = timedelta(hours=48)
@@ -59,7 +59,7 @@ class Gap:
 def missing(known: PlatformAudience) -> Iterator[Gap]:
     """An audience that the listing of its account does not show."""
     name = known.key.audience
-    if known.remote_id is not None:
+    if known.remote_id is not None or known.status == GONE:
         yield Gap(
             name,
             "deleted",

@@ -15,7 +15,7 @@ from audience_pipeline.delivery.plan import Plan
 from audience_pipeline.delivery.recipients import PEOPLE
 from audience_pipeline.delivery.renewing import Renewing
 from audience_pipeline.delivery.sharing import apart
-from audience_pipeline.ledger.records import AudienceState, DeliveryState, MemberState
+from audience_pipeline.ledger.records import GONE, AudienceState, DeliveryState, MemberState
 from audience_pipeline.platforms.contract import Action, TerminalPlatformError
 
 MOST_TURNS = 10
@@ -55,7 +55,7 @@ class Steps(Renewing):
             self.put(self.known)
         elif self.known.remote_id is None:
             # Until it is made anew, whatever gets its name is not ours.
-            absent, creating = replace(self.known, state=AudienceState.ACTIVE, status="gone"), self.known
+            absent, creating = replace(self.known, state=AudienceState.ACTIVE, status=GONE), self.known
             self.put(absent if self.sight.gone else creating, forget=True)
             self.known = creating
 

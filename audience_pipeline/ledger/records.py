@@ -19,6 +19,10 @@ class AudienceKey:
     audience: str
 
 
+GONE = "gone"
+"""Status of an audience that somebody has deleted on the platform, until it is made anew."""
+
+
 class AudienceState(StrEnum):
     """How far an audience on a platform has come."""
 

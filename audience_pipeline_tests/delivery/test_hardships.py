@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from audience_pipeline.delivery.gaps import missing
 from audience_pipeline.delivery.removals import still_there
 from audience_pipeline.delivery.run import Task, UnknownMembersError, sync_all
 from audience_pipeline.ledger import deliveries, pointers
@@ -230,7 +231,7 @@ def test_an_audience_of_an_account_that_was_given_up_is_made_anew_once_somebody_
     assert states(deliver([platform], wanted[1:])) == ["not tried"]
 
 
-def test_an_audience_made_by_hand_in_the_place_of_one_that_is_gone_is_not_ours(deliver, tools) -> None:
+def test_an_audience_made_by_hand_in_the_place_of_one_that_is_gone_is_not_ours(deliver, tools, store) -> None:
     platform, wanted = tools.platform(tools.small()), tasks(a=tools.people([1]))
     deliver([platform], wanted)
     platform.held.clear()
@@ -239,6 +240,9 @@ def test_an_audience_made_by_hand_in_the_place_of_one_that_is_gone_is_not_ours(d
         raise UnknownMembersError("Nobody knows.")
 
     failed = deliver([platform], [Task("a", unknown)])
+    with store.ledger.reading() as connection:
+        (known,) = deliveries.audiences(connection)
+    assert [gap.kind for gap in missing(known)] == ["deleted"]
     by_hand = platform.create("a", "")
     platform.held[by_hand].members.add(frozenset({("meta_email", "somebody")}))
 
