@@ -143,10 +143,10 @@ def check_ledger(store, wanted) -> None:
 
 def check_the_brake(tools, store, platform, clock, day: Day, as_of: date) -> None:
     """Without a confirmation a clean run stops for good reason only, and never for people without consent."""
-    wanted, before = wanted_on(tools, day), platform.members()
+    wanted = wanted_on(tools, day)
     there = store.members(AudienceKey(META.platform, "123", "best")).select(PEOPLE)
     # Whoever a removal took along before the run is there again after it, although it is held.
-    before |= tools.payloads(store.variants(META.platform).of(there))
+    before = platform.members() | tools.payloads(store.variants(META.platform).of(there))
 
     report = deliver(tools, store, platform, clock, replace(day, confirm=False), as_of)
 
