@@ -121,9 +121,8 @@ def _table(found: list[Looked]) -> Table:
         last = here
     columns: dict[str, Any] = dict.fromkeys(("platform", "account", "what", "level", "finding"), "left")
     problems = sum(one.level == "problem" for one in found)
-    caption = (
-        f"{problems} of {len(found)} findings are problems: until they are mended, audiences may not arrive."
-        if problems
-        else "Everything that was looked at can be used."
-    )
+    caption = {
+        0: "Everything that was looked at can be used.",
+        1: "1 problem: until it is mended, audiences may not arrive.",
+    }.get(problems, f"{problems} problems: until they are mended, audiences may not arrive.")
     return table("Platforms", columns, rows, caption)

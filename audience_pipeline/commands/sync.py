@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -40,7 +41,7 @@ ENDED_BADLY = {"failed", "incomplete", "held"}
 
 def sync(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME...]", help="Audiences; all without it.")
+        list[str] | None, typer.Argument(metavar="NAME", help="Audiences; all without it.")
     ] = None,
     platform: Annotated[
         list[Platform] | None, typer.Option(help="Only this platform; may be repeated.")
@@ -71,7 +72,7 @@ def sync(
         )
     else:
         _show(reports, dry_run=dry_run)
-        for sentence in [*done.not_configured, *_said(done.unknown), *done.erased]:
+        for sentence in dict.fromkeys([*done.not_configured, *_said(done.unknown), *done.erased]):
             out.print(sentence, highlight=False)
     if done.failures and not done.outcomes:
         fail(" | ".join(done.failures))
@@ -245,11 +246,21 @@ def _said(reasons: Mapping[str, str]) -> list[str]:
 def _show(reports: Sequence[dict[str, Any]], *, dry_run: bool) -> None:
     if not reports:
         return
-    shown = [report for report in reports if len(reports) <= SHOWN_ALL or _is_worth_a_look(report)]
+    tried = [report for report in reports if report["state"] != "not tried"]
+    shown = [report for report in tried if len(tried) <= SHOWN_ALL or _is_worth_a_look(report)]
     if shown:
         out.print(_table(shown, dry_run=dry_run))
-    if quiet := len(reports) - len(shown):
+    if quiet := len(tried) - len(shown):
         out.print(f"{number(quiet)} audiences are exact and did not change.", highlight=False)
+    # What stops a platform is told once, and not of each of its audiences.
+    stopped = Counter(
+        (report["platform"], " ".join(report["sentences"]))
+        for report in reports
+        if report["state"] == "not tried"
+    )
+    for (platform, why), count in stopped.items():
+        said = "1 other audience" if count == 1 else f"{number(count)} other audiences"
+        out.print(f"{platform}, {said}: {why}", highlight=False)
 
 
 def _is_worth_a_look(report: Mapping[str, Any]) -> bool:
@@ -262,6 +273,16 @@ def _moved(report: Mapping[str, Any]) -> tuple[int, int]:
     if report["state"] == "planned" and report["plan"]:
         return int(report["plan"]["to_add"]), int(report["plan"]["to_remove"])
     return int(report["sent"]), int(report["removed"])
+
+
+def _counts(report: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """What the platform should hold, what came and went, and what is there; dashes where it failed before
+    anything was looked at.
+    """
+    if report["state"] == "failed" and report["plan"] is None:
+        return ("-",) * 4
+    added, removed = _moved(report)
+    return number(report["wanted"]), number(added), number(removed), number(report["delivered"])
 
 
 def _table(reports: Sequence[Mapping[str, Any]], *, dry_run: bool) -> Any:
@@ -281,9 +302,7 @@ def _table(reports: Sequence[Mapping[str, Any]], *, dry_run: bool) -> Any:
             (
                 str(report["audience"]),
                 str(report["platform"]),
-                number(report["wanted"]),
-                *(number(count) for count in _moved(report)),
-                number(report["delivered"]),
+                *_counts(report),
                 str(report["state"]),
                 " ".join([*report["sentences"], (report["plan"] or {}).get("held", "")]).strip(),
             )

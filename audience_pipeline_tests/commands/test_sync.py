@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from audience_pipeline.defs import side_by_side
 from audience_pipeline.defs.resources import PlatformResource
 from audience_pipeline.defs.sending import Outcome, SyncConfig
 from audience_pipeline.defs.tasks import DEFINED_LATER
+from audience_pipeline.delivery.report import DeliveryReport
+from audience_pipeline.ledger.records import AudienceKey, Delivery, DeliveryState
 from audience_pipeline.platforms.contract import Platform
 from audience_pipeline.settings import Config, Settings
 from audience_pipeline_tests.commands.conftest import Run
@@ -114,6 +117,36 @@ def test_a_platform_that_fails_hides_nothing_of_the_others(run: Run, told: Told)
         "not_evaluated": {},
     }
     assert "google: the disk is full" in said.err
+
+
+def test_what_stops_a_platform_is_said_once_and_nobody_is_said_to_be_gone(run: Run, told: Told) -> None:
+    def turn(name: str) -> Delivery:
+        return Delivery(
+            name, AudienceKey(META, "1", name), date(2026, 11, 1), datetime(2026, 11, 1, tzinfo=UTC)
+        )
+
+    dead = "meta: the access token is dead. Nothing more is sent to meta in this run."
+    first = DeliveryReport.of(
+        turn("first"), DeliveryState.FAILED, plan=None, audience=None, delivered=0, sentences=(dead,)
+    )
+    others = [
+        DeliveryReport.not_tried(turn(name), DeliveryState.FAILED, dead) for name in ("second", "third")
+    ]
+    told(Outcome(META, [first, *others]))
+
+    said = run("audiences", "sync", "--dir", "w")
+
+    assert said.code == 1
+    [row] = [line for line in said.out.splitlines() if "first" in line]
+    assert [cell.strip() for cell in row.split("│")][3:7] == ["-"] * 4
+    assert f"meta, 2 other audiences: Not tried: {dead}" in " ".join(said.out.split())
+    assert "second" not in said.out
+
+
+def test_what_is_wrong_with_the_secrets_of_all_platforms_is_said_once(run: Run, told: Told) -> None:
+    told(*(Outcome(platform, not_configured="secrets.yaml: others can read it") for platform in Platform))
+
+    assert run("audiences", "sync", "--dir", "w").out.count("others can read it") == 1
 
 
 def test_what_keeps_every_platform_is_said_once(run: Run, told: Told) -> None:
