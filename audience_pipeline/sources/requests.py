@@ -133,7 +133,7 @@ def write(
                 "salt",
             )
         )
-        # The digest of the file names the request for ever: nobody shall guess the file of one person from it.
+        # The digest of the file names the request for ever: nobody shall guess a person from it.
         rest = (platform or "", COMMAND_LINE, LEGAL_BASIS[status], secrets.token_hex(16))
         for customer_id, email, phone in named.select(list(NAMED)).iter_rows():
             writer.writerow((moment, status, customer_id, *map(_hex, (email, phone)), *rest))
