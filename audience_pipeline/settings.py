@@ -168,9 +168,13 @@ def read_config(path: Path) -> Config:
         raise SettingsError(f"{path}: {_problems(error)}") from error
 
 
+_SAID = {"string_type": "must be text: put the value in quotes"}
+"""What is wrong, by pydantic's name of it, where its own words do not say what to do."""
+
+
 def _problems(error: ValidationError) -> str:
     return "; ".join(
-        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+        f"{'.'.join(str(part) for part in problem['loc'])}: {_SAID.get(problem['type'], problem['msg'])}"
         for problem in error.errors(include_url=False, include_input=False)
     )
 

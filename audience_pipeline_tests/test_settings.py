@@ -306,3 +306,10 @@ def test_the_file_of_the_credentials_lies_in_the_workspace_or_where_a_variable_s
     linked.symlink_to(tmp_path / "elsewhere.yaml")
     assert Settings.from_environment({**home, "AUDIENCE_SECRETS": str(linked)}).secrets == linked, "as it is"
     assert Settings.from_environment(home).delivered == tmp_path / "lake" / "delivered"
+
+
+def test_an_account_that_yaml_takes_for_a_number_is_to_be_put_in_quotes(tmp_path: Path) -> None:
+    (tmp_path / "audience.yaml").write_text("platforms: {tiktok: {accounts: [7000000000000000009]}}\n")
+
+    with pytest.raises(SettingsError, match=r"tiktok\.accounts\.0: must be text: put the value in quotes"):
+        read_config(tmp_path / "audience.yaml")

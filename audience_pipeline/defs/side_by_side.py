@@ -21,6 +21,11 @@ from audience_pipeline.settings import Settings
 class StoppedError(Exception):
     """Somebody has stopped the run. What was sent is in the ledger, and the next run goes on from there."""
 
+    def __init__(self) -> None:
+        super().__init__(
+            "stopped before its end; what was sent is in the ledger, and the next run goes on from there"
+        )
+
 
 class SideBySide:
     """Deliveries of one run. They start together, when the first step asks for its own."""

@@ -187,4 +187,5 @@ def test_a_delivery_that_is_stopped_ends_at_once_and_keeps_nobody_waiting(
         together.close()
 
     assert isinstance(step.exception(), side_by_side.StoppedError)
+    assert "the next run goes on from there" in str(step.exception())
     assert together.errors.keys() == {META}
