@@ -270,13 +270,21 @@ def _owed(settings: Settings, ledger: Ledger, platform: Platform, one: Removal) 
 def _with_what_was_done(
     store: MemberStore, one: Removal, theirs: frozenset[str], said: Sequence[ConsentRemoval]
 ) -> Removal:
-    concerned = [removal for removal in said if removal.customers & theirs]
+    def sent_of(customers: frozenset[str]) -> int:
+        names = pl.Series("customer_id", sorted(customers), dtype=pl.String)
+        return store.variants(one.platform).every(names).height
+
+    # A delivery removes people of many requests; a receipt tells of its own.
+    concerned = [
+        removal.only(theirs, sent_of(removal.customers & theirs))
+        for removal in said
+        if removal.customers & theirs
+    ]
     if not concerned:
         return one
-    variants = store.variants(one.platform).every(pl.Series("customer_id", sorted(theirs), dtype=pl.String))
     return replace(
         one,
-        variants=max(one.variants, variants.height),
+        variants=max(one.variants, sent_of(theirs)),
         audiences=max(one.audiences, len({name for removal in concerned for name in removal.audiences})),
         request_ids=tuple(
             dict.fromkeys(

@@ -39,6 +39,16 @@ EVERYWHERE = "*"
 
 
 @dataclass(frozen=True, slots=True)
+class StillThere:
+    """Who may still be on a platform, by what the ledger knows."""
+
+    open: frozenset[str] = field(repr=False)
+    """No removal of them was accepted."""
+    processing: frozenset[str] = field(repr=False)
+    """The platform accepted their removal and still processes it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConsentRemoval:
     """What a run did on one account for those who may not be there any more."""
 
@@ -47,13 +57,54 @@ class ConsentRemoval:
     customers: frozenset[str] = field(repr=False)
     variants: int
     """Rows of identifiers: everything that was ever sent of them."""
-    audiences: tuple[str, ...]
-    """Audiences of ours that they were in."""
+    places: Mapping[str, frozenset[str]] = field(repr=False)
+    """Audience of ours to those of them who were in it."""
+    called: frozenset[str] = field(repr=False)
+    """Those of them whom one call removed from every audience of the account."""
+    left: StillThere = field(repr=False)
     request_ids: tuple[str, ...]
-    state: str
-    """``confirmed``: the platform has processed everything; ``sent``: it still does; ``refused``: somebody
-    may still be there whose removal it did not accept."""
-    how: str
+
+    @property
+    def audiences(self) -> tuple[str, ...]:
+        """Audiences of ours that they were in."""
+        return tuple(sorted(self.places))
+
+    @property
+    def state(self) -> str:
+        """How far it has come.
+
+        ``confirmed``: the platform has processed everything; ``sent``: it still does; ``refused``: somebody
+        may still be there whose removal it did not accept.
+        """
+        return "refused" if self.left.open else "sent" if self.left.processing else "confirmed"
+
+    @property
+    def how(self) -> str:
+        """What was done, in a sentence or two."""
+        rows = "1 row" if self.variants == 1 else f"{self.variants:,} rows"
+        places = "1 audience" if len(self.places) == 1 else f"{len(self.places):,} audiences"
+        if self.called:
+            places += " and, by one call, from every audience of the account"
+        verb = "to be removed" if self.left.open else "removed"
+        who = people(len(self.customers))
+        said = f"{who} ({rows} of identifiers, all that were ever sent) {verb} from {places}."
+        if self.left.open:
+            return f"{said} {people(len(self.left.open))} may still be there: their removal was not accepted."
+        if self.left.processing:
+            return f"{said} The platform still processes it for {people(len(self.left.processing))}."
+        return f"{said} The platform has confirmed it."
+
+    def only(self, customers: Set[str], variants: int) -> ConsentRemoval:
+        """What it did for some of them, of whom ``variants`` rows of identifiers were ever sent."""
+        places = {name: there & customers for name, there in self.places.items() if there & customers}
+        return replace(
+            self,
+            customers=self.customers & customers,
+            variants=variants,
+            places=places,
+            called=self.called & customers,
+            left=StillThere(self.left.open & customers, self.left.processing & customers),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +115,6 @@ class SyncResult:
     """In the order of the tasks."""
     removals: tuple[ConsentRemoval, ...] = ()
     """For want of consent, by account."""
-
-
-@dataclass(frozen=True, slots=True)
-class StillThere:
-    """Who may still be on a platform, by what the ledger knows."""
-
-    open: frozenset[str] = field(repr=False)
-    """No removal of them was accepted."""
-    processing: frozenset[str] = field(repr=False)
-    """The platform accepted their removal and still processes it."""
 
 
 @dataclass(slots=True)
@@ -273,33 +314,16 @@ def evidence(
         sent = terms.store.variants(platform).every(
             pl.Series("customer_id", sorted(customers), dtype=pl.String)
         )
-        state = "refused" if left.open else "sent" if left.processing else "confirmed"
         found.append(
             ConsentRemoval(
                 platform,
                 account,
                 customers,
                 sent.height,
-                tuple(sorted(one.key.audience for one in mine)),
+                {one.key.audience: one.lost for one in mine},
+                call.customers if call is not None and not call.error else frozenset(),
+                left,
                 tuple(dict.fromkeys(name for one in couriers for name in one.request_ids)),
-                state,
-                _sentence(len(customers), sent.height, len(mine), call, left),
             )
         )
     return found
-
-
-def _sentence(
-    customers: int, variants: int, audiences: int, call: Everywhere | None, left: StillThere
-) -> str:
-    rows = "1 row" if variants == 1 else f"{variants:,} rows"
-    places = "1 audience" if audiences == 1 else f"{audiences:,} audiences"
-    if call is not None and not call.error:
-        places += " and, by one call, from every audience of the account"
-    verb = "to be removed" if left.open else "removed"
-    said = f"{people(customers)} ({rows} of identifiers, all that were ever sent) {verb} from {places}."
-    if left.open:
-        return f"{said} {people(len(left.open))} may still be there: their removal was not accepted."
-    if left.processing:
-        return f"{said} The platform still processes it for {people(len(left.processing))}."
-    return f"{said} The platform has confirmed it."

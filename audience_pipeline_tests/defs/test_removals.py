@@ -81,6 +81,20 @@ def on_meta(shop: Shop) -> set[str]:
     return {name for key in keys for name in store.members(key)["customer_id"]}
 
 
+def test_a_receipt_counts_its_own_people_and_audiences_not_those_of_the_whole_delivery(shop: Shop) -> None:
+    platform = FakePlatform(CAPABILITIES[Platform.META], "123")
+    sync(shop, platform)
+    one, both = ask(shop, "c0"), ask(shop, "c4")
+
+    sync(shop, platform, confirm=True)
+
+    assert (receipt(shop, one).audiences, receipt(shop, both).audiences) == (1, 2)
+    assert receipt(shop, one).how.startswith("1 person (1 row of identifiers, all that were ever sent)")
+    assert "removed from 1 audience" in receipt(shop, one).how
+    assert receipt(shop, both).how.startswith("1 person (1 row of identifiers")
+    assert "removed from 2 audiences" in receipt(shop, both).how
+
+
 def test_a_request_is_owed_where_people_were_delivered_and_nowhere_else(shop: Shop) -> None:
     sync(shop, FakePlatform())
 
