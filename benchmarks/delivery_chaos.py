@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -98,6 +99,11 @@ def _some(seeds: range, folder: Path) -> list[dict[str, Any]]:
                 found.append({**asdict(live(seed, made, folder / f"workspace_{seed}")), "failure": ""})
             except AssertionError as error:
                 found.append({"seed": seed, **dict.fromkeys(COUNTS, 0), "failure": str(error)})
+            print(
+                f"seed {seed}: {'not exact' if found[-1]['failure'] else 'exact'}",
+                file=sys.stderr,
+                flush=True,
+            )
     return [{name: value for name, value in one.items() if name != "story"} for one in found]
 
 

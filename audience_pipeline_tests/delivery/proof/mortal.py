@@ -125,7 +125,9 @@ class Mother:
                     raise AssertionError(f"a run hangs: {started.log.read_text()[-2_000:]}")
             time.sleep(0.005)
         found = json.loads(started.output.read_text()) if status == DONE else {}
-        return Ended(status, found.get("value"), Counter(found.get("passed", {})), started.log.read_text())
+        # A run that is killed at once has not begun its log.
+        log = started.log.read_text() if started.log.exists() else ""
+        return Ended(status, found.get("value"), Counter(found.get("passed", {})), log)
 
     def run(self, job: Job, kill_after: float | None = None) -> Ended:
         """Start a run and wait for its end."""
