@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -47,7 +48,18 @@ def assembled(words: Iterable[str] = COMMANDS) -> typer.Typer:
             app.add_typer(found, name=word)
         else:
             app.command(name=word)(found)
+    _unwrap(app)
     return app
+
+
+def _unwrap(app: typer.Typer) -> None:
+    """Take the line breaks out of each paragraph of the help, so that terminals break lines by themselves."""
+    for group in app.registered_groups:
+        if group.typer_instance is not None:
+            _unwrap(group.typer_instance)
+    for command in app.registered_commands:
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def __getattr__(name: str) -> Any:

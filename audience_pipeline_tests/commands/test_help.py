@@ -83,6 +83,13 @@ def test_the_example_of_a_command_uses_options_that_it_has(words: tuple[str, ...
     assert [word for word in given if word.startswith("--") and word not in known] == []
 
 
+def test_only_the_terminal_breaks_the_lines_of_a_help() -> None:
+    paragraphs = [part for command in ALL.values() for part in command.help.split("\n\n")]
+
+    assert len(paragraphs) > len(ALL), "each has an example"
+    assert [part for part in paragraphs if "\n" in part] == []
+
+
 @pytest.mark.parametrize("words", ALL, ids=NAMES)
 def test_every_option_says_what_it_is_for(words: tuple[str, ...]) -> None:
     silent = [
