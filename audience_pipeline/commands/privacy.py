@@ -117,6 +117,7 @@ def verify(
     from audience_pipeline.defs.consent_log import log_folder, unlogged
     from audience_pipeline.defs.erasure import under_way
     from audience_pipeline.ledger import consent_log
+    from audience_pipeline.ledger.consent_verify import entries
     from audience_pipeline.ledger.consent_verify import verify as verified
     from audience_pipeline.ledger.database import Ledger
     from audience_pipeline.sources.tombstones import KEY_NAME, KeyMissingError, read_key
@@ -137,9 +138,10 @@ def verify(
         print_json({"intact": seen.intact, **asdict(seen), "landings_not_logged_yet": waiting})
     else:
         since = f" since {seen.since:%Y-%m-%d %H:%M} UTC" if seen.since else ""
+        segments = "1 segment" if seen.segments == 1 else f"{number(seen.segments)} segments"
         verdict = "intact" if seen.intact else "BROKEN"
         out.print(
-            f"{number(seen.entries)} entries in {number(seen.segments)} segments{since}: {verdict}.",
+            f"{entries(seen.entries)} in {segments}{since}: {verdict}.",
             highlight=False,
         )
         if seen.problems:
@@ -155,7 +157,7 @@ def verify(
             out.print(table("Where it was broken", headings, rows))
         if seen.erased:
             out.print(
-                f"{number(seen.erased)} entries tell nobody any more whom they are about: keyed marks stand "
+                f"{entries(seen.erased)} without names: keyed marks stand "
                 "where ids and addresses of erased people were.",
                 highlight=False,
             )
@@ -225,6 +227,8 @@ def _people(customer_id: str | None, file: Path | None, region: str | None, colu
 
 
 def _receipt(done: Requested, *, as_json: bool) -> None:
+    from audience_pipeline.ledger.consent_verify import entries
+
     erased = done.status == "erase"
     where = f"on {done.platform}" if done.platform else "on every platform"
     sentences = [
@@ -259,7 +263,7 @@ def _receipt(done: Requested, *, as_json: bool) -> None:
         ("ids, addresses and numbers", number(done.given)),
         ("of people known to us", number(done.known)),
         ("unknown, but kept", number(done.unknown)),
-        ("in the log", f"segment {number(done.log.sequence)}, {number(done.log.entries)} entries"),
+        ("in the log", f"segment {number(done.log.sequence)}, {entries(done.log.entries)}"),
         ("head of the log", done.log.head),
     ]
     out.print(table("Receipt", {"": "left", " ": "left"}, rows))

@@ -17,6 +17,11 @@ from audience_pipeline.ledger.consent_log import ERASURE, Head, copied_head, fil
 CHANGED = "the entry was changed"
 
 
+def entries(number: int) -> str:
+    """A number of entries in words: '1 entry', '2,000 entries'."""
+    return "1 entry" if number == 1 else f"{number:,} entries"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One place where the log was broken."""
@@ -155,7 +160,7 @@ def segment_problems(
         return
     path = folder / one.segment
     if not path.is_file():
-        yield Problem(one.sequence, before + 1, f"the segment with {one.entries:,} entries is missing")
+        yield Problem(one.sequence, before + 1, f"the segment with {entries(one.entries)} is missing")
         return
     try:
         rows = pl.read_parquet(path)
@@ -205,9 +210,14 @@ def _first_wrong(rows: pl.DataFrame, one: Head, before: int, previous: bytes) ->
     numbers = rows["entry"]
     expected = pl.Series(range(before + 1, before + one.entries + 1), dtype=pl.Int64)
     if missing := expected.filter(~expected.is_in(numbers.implode())).to_list():
-        return Problem(one.sequence, missing[0], f"{len(missing):,} of {one.entries:,} entries were removed")
-    if rows.height > one.entries:
-        return Problem(one.sequence, None, f"{rows.height - one.entries:,} entries were added")
+        return Problem(
+            one.sequence,
+            missing[0],
+            f"{len(missing):,} of {entries(one.entries)} {_were(len(missing))} removed",
+        )
+    more = rows.height - one.entries
+    if more > 0:
+        return Problem(one.sequence, None, f"{entries(more)} {_were(more)} added")
     if not (numbers == expected).all():
         first = int(expected.filter(numbers != expected)[0])
         return Problem(one.sequence, first, "the entries are in another order")
@@ -219,3 +229,7 @@ def _first_wrong(rows: pl.DataFrame, one: Head, before: int, previous: bytes) ->
             one.sequence, before + 1, "entries were written anew: their hashes are not the ledger's"
         )
     return None
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"

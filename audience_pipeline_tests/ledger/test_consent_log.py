@@ -174,7 +174,9 @@ def test_an_edited_entry_is_found(filled: Ledger, folder: Path, edit: str) -> No
 def test_removed_entries_are_found(filled: Ledger, folder: Path, kept: list[int], first: int) -> None:
     rewrite(folder, 1, lambda rows: rows.filter(pl.col("entry").is_in(kept)))
 
-    assert found(filled, folder) == [(1, first, f"{5 - len(kept)} of 5 entries were removed")]
+    assert found(filled, folder) == [
+        (1, first, f"{5 - len(kept)} of 5 entries {'was' if len(kept) == 4 else 'were'} removed")
+    ]
 
 
 def test_reordered_entries_are_found(filled: Ledger, folder: Path) -> None:
@@ -186,7 +188,7 @@ def test_reordered_entries_are_found(filled: Ledger, folder: Path) -> None:
 def test_an_added_entry_is_found(filled: Ledger, folder: Path) -> None:
     rewrite(folder, 1, lambda rows: pl.concat([rows, rows.tail(1).with_columns(entry=pl.lit(6, pl.Int64))]))
 
-    assert found(filled, folder) == [(1, None, "1 entries were added")]
+    assert found(filled, folder) == [(1, None, "1 entry was added")]
 
 
 def test_a_segment_that_was_written_anew_with_a_chain_of_its_own_is_found(
