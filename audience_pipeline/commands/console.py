@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -96,6 +97,24 @@ def workspace(directory: Path | None, *, demos: bool = True) -> Settings:
         directory: what the user said.
         demos: whether a demo may be meant where nothing was said. Real data must not land in one.
     """
+    settings = _settings(directory, demos=demos)
+    _tell_of_another_ledger(settings.home, settings.ledger_url)
+    return settings
+
+
+@cache
+def _tell_of_another_ledger(home: Path, url: str) -> None:
+    """Say, once, that a workspace has a ledger of its own which is not the one that is used."""
+    own = home / "ledger.db"
+    used = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    if own.is_file() and (used is None or used.resolve() != own.resolve()):
+        note(
+            f"AUDIENCE_LEDGER_URL names another ledger than the one of this workspace ({own}): what that one "
+            "knows is not seen here. Unset the variable to use it."
+        )
+
+
+def _settings(directory: Path | None, *, demos: bool) -> Settings:
     try:
         if directory is not None:
             config = directory / CONFIG_NAME

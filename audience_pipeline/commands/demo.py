@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from audience_pipeline.commands.console import (
     progress,
 )
 from audience_pipeline.commands.demo_input import (
+    OWN,
     InputError,
     demo_settings,
     invented_files,
@@ -82,6 +84,11 @@ def demo(
     if transactions is not None and not transactions.is_file():
         fail(f"{transactions}: there is no such file", 2)
     home = directory or DEMO_ROOT / _name(transactions, customers, seed)
+    if elsewhere := [name for name in OWN[2:] if os.environ.get(name)]:
+        note(
+            f"The demo keeps everything in {home} and does not heed {' and '.join(elsewhere)}: unset that "
+            "before other commands on it."
+        )
     clock = Clock()
     started = time.perf_counter()
     try:

@@ -42,6 +42,10 @@ DEMO_PLATFORMS = Platforms(sandbox_only=True, tiktok=Account(requests_per_second
 """The sandbox answers as fast as TikTok does at its higher levels."""
 
 
+OWN = ("AUDIENCE_HOME", "AUDIENCE_CONFIG", "AUDIENCE_LAKE", "AUDIENCE_LEDGER_URL", "MLFLOW_TRACKING_URI")
+"""Variables that a demo does not heed: it keeps everything in its folder."""
+
+
 def demo_settings(home: Path, config: Config | None = None) -> Settings:
     """The settings of a demo: everything in its folder, the platforms as the environment has them.
 
@@ -51,18 +55,7 @@ def demo_settings(home: Path, config: Config | None = None) -> Settings:
     """
     import os
 
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if key
-        not in {
-            "AUDIENCE_HOME",
-            "AUDIENCE_CONFIG",
-            "AUDIENCE_LAKE",
-            "AUDIENCE_LEDGER_URL",
-            "MLFLOW_TRACKING_URI",
-        }
-    }
+    env = {key: value for key, value in os.environ.items() if key not in OWN}
     file = home / CONFIG_NAME
     if not file.is_file():
         said = config or Config(shop=Shop(name="demo"))
