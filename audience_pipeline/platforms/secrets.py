@@ -28,22 +28,31 @@ class SecretsError(Exception):
     """The file cannot be used. The message names file, field and remedy, and never a value."""
 
 
+NAMED_BY = "AUDIENCE_SECRETS"
+"""The variable that may name the file."""
+
+
 def read_secrets(path: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
     """Every credential that is set, by name; what ``env`` holds wins over the file.
 
-    A file that is not there holds nothing. Its YAML maps names of :data:`NAMES` to texts.
+    A file that is not there holds nothing, unless ``env`` names it. Its YAML maps names of :data:`NAMES` to
+    texts.
 
     Raises:
-        SecretsError: others can read the file, it belongs to somebody else, or it holds something else.
+        SecretsError: the file that ``env`` names is not there, others can read the file, it belongs to
+            somebody else, or it holds something else.
     """
-    own = {name: value for name in NAMES if (value := (env or {}).get(name))}
-    return {**_entries(path), **own}
-
-
-def _entries(path: Path) -> dict[str, str]:
+    env = env or {}
+    own = {name: value for name in NAMES if (value := env.get(name))}
     text = _text(path)
-    if text is None:
-        return {}
+    if text is None and env.get(NAMED_BY):
+        raise SecretsError(
+            f"{path}: there is no such file; {NAMED_BY} names it: put the file there, or unset the variable"
+        )
+    return {**_entries(path, text or ""), **own}
+
+
+def _entries(path: Path, text: str) -> dict[str, str]:
     try:
         loaded = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -128,3 +128,12 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(SecretsError, match="UTF-8"):
         read_secrets(path)
+
+
+def test_a_file_that_the_environment_names_must_be_there(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.yaml"
+    env = {"AUDIENCE_SECRETS": str(missing), "META_ACCESS_TOKEN": SECRET}
+
+    with pytest.raises(SecretsError, match=r"missing\.yaml: there is no such file; .* or unset the variable"):
+        read_secrets(missing, env)
+    assert read_secrets(written(tmp_path, ""), env) == {"META_ACCESS_TOKEN": SECRET}
