@@ -30,6 +30,7 @@ from audience_pipeline.sandbox.world import World
 
 TOKEN = "sandbox-meta-token"  # noqa: S105 (documented)
 EXPIRED_TOKEN = "sandbox-meta-expired-token"  # noqa: S105
+PERMISSIONS = ("ads_management", "ads_read", "business_management", "public_profile")
 _VERSION = re.compile(r"v(\d+)\.(\d+)")
 
 
@@ -113,8 +114,18 @@ def _account(world: World, segments: list[str]) -> str:
     return audience.account if audience else "0"
 
 
+def _permissions(call: GraphCall) -> object:
+    """What the token may do: every permission that the documented token needs."""
+    call.allow({"permission", "status", "fields"})
+    held = [{"permission": name, "status": "granted"} for name in PERMISSIONS]
+    asked = {name: value for name in ("permission", "status") if (value := call.text(name)) is not None}
+    return {"data": [one for one in held if asked.items() <= one.items()]}
+
+
 def _route(call: GraphCall, segments: list[str]) -> object:
     node, edge = [*segments, "", ""][:2]
+    if (call.method, segments) == ("GET", ["me", "permissions"]):
+        return _permissions(call)
     if len(segments) in {1, 2}:
         if re.fullmatch(r"act_\d+", node):
             handler = ACCOUNT_EDGES.get((call.method, edge))

@@ -99,6 +99,13 @@ def emails_of(numbers: range | list[int]) -> list[str]:
     return sorted(digest(email(number)).hex() for number in numbers)
 
 
+@pytest.mark.parametrize(("name", "unreadable"), [("meta", set()), ("google", {"terms"}), ("tiktok", set())])
+def test_a_check_finds_nothing_to_mend(sandbox, name, unreadable) -> None:
+    client = CLIENTS[name](base_url=sandbox, access_token=f"sandbox-{name}-token", account="1234567890")
+
+    assert {finding.subject for finding in client.check() if finding.level != "ok"} == unreadable
+
+
 @pytest.mark.parametrize("name", CLIENTS)
 def test_an_audience_is_created_changed_and_then_left_alone(sandbox, store, name) -> None:
     client = CLIENTS[name](base_url=sandbox, access_token=f"sandbox-{name}-token", account="1234567890")

@@ -583,6 +583,17 @@ def test_a_name_that_hints_at_health_or_money_troubles_is_flagged_for_good(sandb
     assert sandbox.meta("DELETE", audience).json() == {"success": True}
 
 
+def test_a_token_shows_what_it_may_do(sandbox):
+    held = sandbox.meta("GET", "me/permissions").json()["data"]
+    one = sandbox.meta("GET", "me/permissions", params={"permission": "ads_read"}).json()["data"]
+    declined = sandbox.meta("GET", "me/permissions", params={"status": "declined"}).json()["data"]
+
+    assert {"permission": "ads_management", "status": "granted"} in held
+    assert one == [{"permission": "ads_read", "status": "granted"}]
+    assert declined == []
+    assert sandbox.meta("POST", "me/permissions").status_code == 400
+
+
 @pytest.mark.parametrize("name", ["best customers", "standard", "slow incoming orders", "disc golf"])
 def test_an_ordinary_name_is_not_flagged(sandbox, name):
     audience = sandbox.meta_audience(name=name)
