@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from math import ceil, floor
 
 from audience_pipeline.ledger.records import PlatformAudience, Upload
 from audience_pipeline.platforms.contract import RemoteAudience
@@ -102,8 +103,9 @@ def percentage(low: float | None, high: float | None) -> str:
     """A rate for people: '62 %', '61 to 70 %', or a dash where nobody knows."""
     if low is None or high is None:
         return "-"
-    first, last = round(100 * low), round(100 * high)
-    return f"{first} %" if first == last else f"{first} to {last} %"
+    # Halves are rounded inwards: 74.5 to 75.5 % are what a platform means by 75 %.
+    first, last = floor(round(100 * low, 6) + 0.5), ceil(round(100 * high, 6) - 0.5)
+    return f"{first} %" if first >= last else f"{first} to {last} %"
 
 
 def size(low: int | None, high: int | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from audience_pipeline.platforms.answers import count, dicts, mapping
 from audience_pipeline.platforms.contract import PlatformError, RemoteAudience, TransientPlatformError
+from audience_pipeline.platforms.google_answers import whole_percent
 from audience_pipeline.platforms.http import Transport
 
 BASE_URL = "https://googleads.googleapis.com"
@@ -100,9 +101,7 @@ def _facts_of(row: Mapping[str, Any]) -> ListFacts:
     ranges = [bounds for name in ("Display", "Search") if (bounds := _bounds(row.get(f"sizeRangeFor{name}")))]
     lows, highs = sizes or [low for low, _ in ranges], sizes or [high for _, high in ranges]
     rate = count(row.get("matchRatePercentage"))
-    return ListFacts(
-        min(lows, default=None), max(highs, default=None), (rate / 100, rate / 100) if rate else None
-    )
+    return ListFacts(min(lows, default=None), max(highs, default=None), whole_percent(rate))
 
 
 def _bounds(name: object) -> tuple[int, int] | None:

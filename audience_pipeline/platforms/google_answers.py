@@ -30,7 +30,7 @@ def audience(node: Mapping[str, Any]) -> RemoteAudience:
         status=status if is_open else f"closed ({node.get('closingReason') or 'by somebody'})",
         size_low=min(shown, default=None),
         size_high=max(shown, default=None),
-        match_rate=(rate / 100, rate / 100) if rate else None,
+        match_rate=whole_percent(rate),
     )
 
 
@@ -43,6 +43,11 @@ def list_id(node: Mapping[str, Any]) -> str:
     if not node.get("id"):
         raise TransientPlatformError(Platform.GOOGLE, "the answer names no list")
     return str(node["id"])
+
+
+def whole_percent(rate: int | None) -> tuple[float, float] | None:
+    """The bounds, from 0 to 1, of a rate that is stated in whole percent; None when it says nothing."""
+    return (max(rate - 0.5, 0) / 100, min(rate + 0.5, 100) / 100) if rate else None
 
 
 def match_rate(bucket: object) -> tuple[float, float] | None:

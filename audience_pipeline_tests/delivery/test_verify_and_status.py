@@ -417,6 +417,7 @@ def test_a_verification_is_plain_values(shop: Shop) -> None:
         "audiences": 1,
         "ok": True,
         "gaps": [],
+        "remarks": [],
     }
     assert Reference.from_json(Reference(5, NOW).as_json()) == Reference(5, NOW)
 
@@ -602,6 +603,9 @@ def test_what_was_read_is_dated() -> None:
     [
         (0.62, 0.62, "62 %"),
         (0.61, 0.7, "61 to 70 %"),
+        (0.745, 0.755, "75 %"),
+        (0.995, 1.0, "100 %"),
+        (0.615, 0.615, "62 %"),
         (None, 0.7, "-"),
         (0.0, 0.2, "0 to 20 %"),
     ],

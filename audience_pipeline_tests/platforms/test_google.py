@@ -342,8 +342,23 @@ def test_read_shows_sizes_status_and_match_rate(google: GoogleClient, wire: resp
     wire.get(f"{LISTS}/987", json=READY)
 
     assert google.read("987") == RemoteAudience(
-        "987", "vips", True, "serving", size_low=950, size_high=1200, match_rate=(0.64, 0.64)
+        "987", "vips", True, "serving", size_low=950, size_high=1200, match_rate=(0.635, 0.645)
     )
+
+
+@pytest.mark.parametrize(
+    ("stated", "bounds"), [(75, (0.745, 0.755)), (100, (0.995, 1.0)), ("1", (0.005, 0.015))]
+)
+def test_a_match_rate_in_whole_percent_is_known_to_half_a_point(
+    google: GoogleClient, wire: responses.RequestsMock, stated: object, bounds: tuple[float, float]
+) -> None:
+    info = {"ingestedUserListInfo": {"contactIdInfo": {"matchRatePercentage": stated}}}
+    wire.get(f"{LISTS}/987", json={**READY, **info})
+
+    audience = google.read("987")
+
+    assert audience is not None
+    assert audience.match_rate == bounds
 
 
 @pytest.mark.parametrize(

@@ -225,7 +225,7 @@ def test_the_ads_api_completes_what_a_list_does_not_say(
     audience = google.read("987")
 
     assert audience is not None
-    assert (audience.size_low, audience.size_high, audience.match_rate) == (900, 1200, (0.64, 0.64))
+    assert (audience.size_low, audience.size_high, audience.match_rate) == (900, 1200, (0.635, 0.645))
     request = wire.calls[1].request
     assert request.headers["login-customer-id"] == "1112223333"
     assert request.headers["Authorization"] == f"Bearer {TOKEN}"
@@ -275,7 +275,7 @@ def test_all_lists_are_completed_by_one_search(google: GoogleClient, wire: respo
 
     rates = {one.remote_id: one.match_rate for one in google.audiences() if one.match_rate}
 
-    assert rates == {"7": (0.5, 0.5), "299": (0.4, 0.4)}
+    assert rates == {"7": (0.495, 0.505), "299": (0.395, 0.405)}
     assert [path for _, path in methods(wire)].count("/v26/customers/1234567890/googleAds:search") == 2
     assert bodies(wire)[2]["pageToken"] == "p"
 
