@@ -25,7 +25,7 @@ from audience_pipeline.ledger.records import (
     MemberState,
     PlatformAudience,
 )
-from audience_pipeline.platforms.contract import AudienceClient, RemoteAudience
+from audience_pipeline.platforms.contract import AudienceClient, RemoteAudience, ended
 
 DONE = (DeliveryState.SETTLED, DeliveryState.UNCHANGED, DeliveryState.PROCESSING)
 
@@ -222,7 +222,8 @@ class Attempt:
                 f"{self.courier.quarantined:,} people are left out from now on, because "
                 f"{self.key.platform.value} refuses them as they are: land their contacts again."
             )
-        message = " ".join([*self.sentences, *self.courier.sentences, *errors])
+        sentences = tuple(ended(one) for one in (*self.sentences, *self.courier.sentences, *errors))
+        message = " ".join(sentences)
         absent = self.known is not None and not self.known.remote_id and state in DONE
         if absent and self.known is not None and not self.delivery.wanted:
             # As it should be: look() tells it by this from one whose creation was interrupted.
@@ -254,7 +255,7 @@ class Attempt:
             delivered=held.delivered,
             batches=batches,
             deleted=self.deleted,
-            sentences=(*self.sentences, *self.courier.sentences, *errors),
+            sentences=sentences,
             platform_stopped=stopped,
             removed_without_consent=len(removed),
             consent_left=len(left),
@@ -270,7 +271,7 @@ class Attempt:
             plan=self.plan,
             audience=self.known,
             delivered=store.summary(self.key).delivered if self.remote_id and not self.unreadable else 0,
-            sentences=tuple(errors),
+            sentences=tuple(ended(one) for one in errors),
             platform_stopped=stopped,
         )
 

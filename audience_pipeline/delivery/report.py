@@ -17,6 +17,7 @@ from audience_pipeline.ledger.records import (
     DeliveryState,
     PlatformAudience,
 )
+from audience_pipeline.platforms.contract import ended
 
 ANSWERED = (BatchState.SENT, BatchState.SETTLED)
 PLANNED, NOT_TRIED = "planned", "not tried"
@@ -98,7 +99,7 @@ class DeliveryReport:
     @classmethod
     def not_tried(cls, delivery: Delivery, state: DeliveryState, why: str) -> DeliveryReport:
         """The report on an audience whose turn did not come."""
-        said = (f"Not tried: {why}",)
+        said = (ended(f"Not tried: {why}"),)
         return cls.of(delivery, state, plan=None, audience=None, delivered=0, sentences=said, tried=False)
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from audience_pipeline.delivery.attempt import Attempt
 from audience_pipeline.delivery.gather import Account
-from audience_pipeline.platforms.contract import PlatformError
+from audience_pipeline.platforms.contract import PlatformError, ended
 
 FEW = 3
 """Up to so many audiences are read one by one; of more, the account is listed."""
@@ -23,4 +23,4 @@ def read_sizes(account: Account, attempts: Sequence[Attempt]) -> None:
             attempt.read_again(known)
     except PlatformError as error:
         for attempt in attempts:
-            attempt.say(f"{error} The size is read by the next run.")
+            attempt.say(f"{ended(error)} The size is read by the next run.")

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field, replace
 import polars as pl
 
 from audience_pipeline.delivery.attempt import UnknownMembersError
+from audience_pipeline.delivery.brake import people
 from audience_pipeline.delivery.plan import Plan
 from audience_pipeline.delivery.recipients import PEOPLE
 from audience_pipeline.delivery.renewing import Renewing
 from audience_pipeline.delivery.sharing import apart
 from audience_pipeline.ledger.records import GONE, AudienceState, DeliveryState, MemberState
-from audience_pipeline.platforms.contract import Action, TerminalPlatformError
+from audience_pipeline.platforms.contract import Action, TerminalPlatformError, ended
 
 MOST_TURNS = 10
+AGAIN = "The next run tries again."
 
 
 @dataclass(slots=True, eq=False)
@@ -265,11 +267,20 @@ class Steps(Renewing):
             self.known = self.courier.create_with(known, people)
             self.account.created(self.task.audience, self.known.remote_id or "", self.name)
 
+    def _left(self) -> str:
+        """What is left, and who does it."""
+        if not self.unsent and self.courier.sentences:
+            return AGAIN
+        why = f"{ended(self.account.error)} " if self.account.error is not None else ""
+        add, remove = self.delivery.to_add, self.delivery.to_remove
+        todo = f" of {people(add)} to add and {people(remove)} to remove" if add or remove else ""
+        return f"{why}Not everything is done{todo}: the next run goes on with the rest."
+
     def _outcome(self) -> tuple[DeliveryState, tuple[str, ...]]:
         if self.plan is not None and self.plan.held:
             return DeliveryState.HELD, (self.plan.held,)
         if any(self.courier.failed.values()) or self.unsent:
-            return DeliveryState.INCOMPLETE, ()
+            return DeliveryState.INCOMPLETE, (self._left(),)
         if self.courier.flights or self.waiting:
             return DeliveryState.PROCESSING, ()
         return DeliveryState.SETTLED if self.changed else DeliveryState.UNCHANGED, ()

@@ -36,6 +36,7 @@ from audience_pipeline.platforms.contract import (
     CredentialError,
     PlatformError,
     TransientPlatformError,
+    ended,
 )
 
 INTERRUPTED = "The run was asked to end: the next one goes on."
@@ -254,7 +255,7 @@ class Tour:
             self._stop(error, attempt.task)
             return done
         except TransientPlatformError as error:
-            attempt.finish(DeliveryState.INCOMPLETE, [f"{error} The next run sends the rest."])
+            attempt.finish(DeliveryState.INCOMPLETE, [f"{ended(error)} The next run sends the rest."])
             self._count(attempt, error)
         except PlatformError as error:
             attempt.finish(DeliveryState.FAILED, [str(error)])
@@ -273,11 +274,11 @@ class Tour:
             return
         self._in_a_row += 1
         if self._in_a_row >= MOST_IN_A_ROW:
-            self.stopped = f"{error} The next run tries again."
+            self.stopped = f"{ended(error)} The next run tries again."
 
     def _stop(self, error: CredentialError, task: Task | None = None) -> None:
         """Nothing can be sent any more: one audience says so, this one or the first that is not done."""
-        self.stopped = no_more = f"{error} Nothing more is sent to {error.platform.value} in this run."
+        self.stopped = no_more = f"{ended(error)} Nothing more is sent to {error.platform.value} in this run."
         left = [one for one in self.tasks if one.audience not in self.reports]
         if task is None or task not in left:
             task = left[0] if left else None

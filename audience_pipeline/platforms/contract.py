@@ -25,6 +25,7 @@ from audience_pipeline.platforms.errors import (
     TerminalPlatformError,
     TooFewLeftError,
     TransientPlatformError,
+    ended,
 )
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "TooFewLeftError",
     "TransientPlatformError",
     "UploadSession",
+    "ended",
 ]
 
 Action = Literal["add", "remove"]

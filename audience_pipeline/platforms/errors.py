@@ -7,6 +7,12 @@ from collections.abc import Mapping
 from audience_pipeline.platforms.capabilities import Platform
 
 
+def ended(message: object) -> str:
+    """A message as a sentence that another one may follow."""
+    text = str(message).rstrip()
+    return text if text.endswith((".", "!", "?")) or not text else f"{text}."
+
+
 class PlatformError(Exception):
     """A platform refused or could not be reached. The message names thing and remedy, never a person."""
 

@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 FIELDS = (
     "id,name,subtype,operation_status,delivery_status,"
-    "approximate_count_lower_bound,approximate_count_upper_bound"
+    "approximate_count_lower_bound,approximate_count_upper_bound,fields_violating_integrity_policy"
 )
 _READ: Mapping[str, float] = {"score": 1}
 _WRITE: Mapping[str, float] = {"score": 3, "mutations": 1}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from audience_pipeline.platforms.answers import count, mapping
-from audience_pipeline.platforms.contract import Platform, RemoteAudience, TransientPlatformError
+from audience_pipeline.platforms.contract import Platform, RemoteAudience, TransientPlatformError, ended
 
 SIZE_FLOOR = 1_000
 """Both bounds of an audience with fewer people: Meta does not say how many."""
@@ -21,6 +21,9 @@ def audience(node: Mapping[str, Any]) -> RemoteAudience:
     """An audience; its size lies between two bounds, -1 standing for "not known"."""
     operation, delivery = mapping(node.get("operation_status")), mapping(node.get("delivery_status"))
     said = [str(status["description"]) for status in (operation, delivery) if status.get("description")]
+    if violating := node.get("fields_violating_integrity_policy"):
+        named = ", ".join(map(str, violating)) if isinstance(violating, list) else str(violating)
+        said.append(f"Meta's integrity rules are violated by: {named}")
     sizes = [count(node.get(f"approximate_count_{end}_bound")) for end in ("lower", "upper")]
     low, high = (size if size is not None and size >= 0 else None for size in sizes)
     if low is not None and high is not None and low == high <= SIZE_FLOOR:
@@ -29,7 +32,7 @@ def audience(node: Mapping[str, Any]) -> RemoteAudience:
         remote_id=audience_id(node),
         name=str(node.get("name") or ""),
         ready=operation.get("code") in _USABLE and delivery.get("code") == 200,
-        status=" ".join(said),
+        status=" ".join(ended(sentence) for sentence in said),
         size_low=low,
         size_high=high,
     )

@@ -133,7 +133,7 @@ def test_an_audience_whose_people_are_unknown_does_not_stop_the_others(deliver, 
     result = deliver([platform], [Task("a", unknown), *tasks(b=tools.people([3]))], consent_lost={"c000001"})
 
     assert states(result) == ["failed", "settled"]
-    assert result.reports[0].sentences == ("it was not evaluated; run daily_refresh first",)
+    assert result.reports[0].sentences == ("it was not evaluated; run daily_refresh first.",)
     assert platform.members("a") == tools.payloads(tools.people([2]))
 
 

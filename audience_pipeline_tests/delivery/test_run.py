@@ -15,8 +15,10 @@ from audience_pipeline.platforms.contract import (
     META,
     TIKTOK,
     CredentialError,
+    QuotaError,
     ReceiptState,
     TerminalPlatformError,
+    TransientPlatformError,
 )
 
 DAY = date(2026, 11, 20)
@@ -127,6 +129,30 @@ def test_a_lost_connection_leaves_the_rest_for_the_next_run_and_doubles_nothing(
     assert platform.members() == tools.payloads(wanted)
 
 
+def test_an_error_ends_before_the_next_sentence_begins(deliver, tools) -> None:
+    platform = tools.platform(tools.small())
+    platform.fault = tools.fails_once(
+        "before add", TransientPlatformError(META.platform, "no answer (ConnectionError)")
+    )
+
+    report = deliver(platform, "best", tools.people(range(3)))
+
+    assert report.sentences == ("meta: no answer (ConnectionError). The next run sends the rest.",)
+
+
+def test_a_delivery_that_stops_while_it_waits_says_what_is_left(deliver, tools) -> None:
+    platform = tools.platform(tools.small(minimum_after_change=2), polls=1)
+    platform.fault = tools.fails_once("before settle", QuotaError(META.platform, "used up"))
+
+    report = deliver(platform, "best", tools.people(range(7)))
+
+    assert report.state is DeliveryState.INCOMPLETE
+    assert report.text().endswith(
+        "meta: used up. Not everything is done of 7 people to add and 0 people to remove: "
+        "the next run goes on with the rest."
+    )
+
+
 def test_somebody_whose_arrival_is_unknown_is_removed_when_no_longer_wanted(deliver, tools) -> None:
     platform = tools.platform(tools.small())
     platform.fault = tools.fails_once("after add", Killed())
@@ -221,7 +247,10 @@ def test_an_accepted_batch_that_fails_in_processing_is_sent_again_by_the_next_ru
     second = deliver(platform, "best", wanted)
 
     assert (first.state, first.delivered) == (DeliveryState.INCOMPLETE, 0)
-    assert first.sentences == ("3 people could not be added: the platform could not process it",)
+    assert first.sentences == (
+        "3 people could not be added: the platform could not process it.",
+        "The next run tries again.",
+    )
     assert second.state is DeliveryState.SETTLED
     assert platform.members() == tools.payloads(wanted)
 

@@ -290,11 +290,27 @@ def test_a_session_that_meta_does_not_list_yet_is_still_processed(
     assert meta.settle(sent) is sent
 
 
+def test_a_status_names_the_fields_that_break_the_rules(
+    meta: MetaClient, wire: responses.RequestsMock
+) -> None:
+    flagged = {"code": 471, "description": "Flagged."}
+    broken = {"fields_violating_integrity_policy": ["name", "description"]}
+    wire.get(f"{URL}/1202", json={**READY, **broken, "operation_status": flagged})
+
+    audience = meta.read("1202")
+
+    assert audience is not None
+    assert audience.status == (
+        "Flagged. This audience is ready for use. Meta's integrity rules are violated by: name, description."
+    )
+    assert "fields_violating_integrity_policy" in queries(wire)[0]["fields"]
+
+
 def test_read_shows_status_and_bounds(meta: MetaClient, wire: responses.RequestsMock) -> None:
     wire.get(f"{URL}/1202", json=READY)
 
     assert meta.read("1202") == RemoteAudience(
-        "1202", "vips", True, "Normal This audience is ready for use.", size_low=1000, size_high=1200
+        "1202", "vips", True, "Normal. This audience is ready for use.", size_low=1000, size_high=1200
     )
     assert queries(wire) == [{"fields": FIELDS}]
 
