@@ -10,6 +10,8 @@ import pytest
 
 from audience_pipeline.delivery.removals import EVERYWHERE, still_there
 from audience_pipeline.delivery.run import Task, UnknownMembersError, sync, sync_all
+from audience_pipeline.delivery.status import status
+from audience_pipeline.delivery.verify import verify
 from audience_pipeline.ledger import deliveries
 from audience_pipeline.ledger.records import BatchState, DeliveryState
 from audience_pipeline.platforms.contract import (
@@ -373,6 +375,28 @@ def test_whom_a_platform_refuses_is_left_out_and_the_others_arrive(
     assert platform.sent() == []
     assert second.reports[0].plan is not None
     assert (second.reports[0].word, second.reports[0].plan.counts.refused) == ("unchanged", 2)
+
+
+def test_whom_a_neighbour_may_have_taken_along_and_the_platform_refuses_is_no_open_question(
+    deliver, tools, store
+) -> None:
+    phone = {"meta_phone": "9" * 64}
+    household = {name: {"meta_email": name * 64, **phone} for name in ("a", "b")}
+    before = tools.wanted(household)
+    after = tools.wanted({"b": household["b"], "c": {"meta_email": "c" * 64}, "d": {"meta_email": "d" * 64}})
+    refused = tools.payloads(after.filter(customer_id="b"))
+    platform = tools.platform(tools.small(), names="late")
+    deliver([platform], tasks(best=before))
+    platform.refuses = lambda payload: payload in refused
+
+    first = deliver([platform], tasks(best=after)).reports[0]
+    second = deliver([platform], tasks(best=after)).reports[0]
+
+    assert (first.quarantined, first.word, second.word) == (1, "settled", "unchanged")
+    assert store.members(second.key).filter(customer_id="b")["state"].to_list() == ["doubtful"]
+    (row,) = status(store)
+    assert (row.unconfirmed, row.processing) == (0, 0)
+    assert [gap.kind for gap in verify(store, platform).gaps if gap.kind == "unconfirmed"] == []
 
 
 def test_parts_of_a_refused_batch_name_it(deliver, tools, store) -> None:
