@@ -20,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("killed")
 MOMENTS = (
     ("lake/.work/dbt/dbt.log", 1.5),
     ("mlflow/mlflow.db", 4.0),
-    ("sandbox/address", 1.5),
+    ("lake/delivered/**/*.parquet", 0.1),
 )
 """Which file of the workspace appears, and how many seconds later: dbt, training, delivery.
 
