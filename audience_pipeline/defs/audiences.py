@@ -82,7 +82,7 @@ def audience_assets(settings: Settings, calendar: AsOfCalendar) -> list[dg.Asset
         write_standing(settings, context.partition_key, sound=not found.problems)
         not_evaluated = {one.audience.name: one.reason for one in failed} | dict(found.mistakes)
         details = {
-            "run_id": context.run_id,
+            "run_id": context.run.run_id,
             "audiences": members["audience"].to_list(),
             "not_evaluated": not_evaluated,
         }

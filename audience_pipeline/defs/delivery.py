@@ -97,7 +97,7 @@ def _platform_definitions(
             if together is not None:
                 outcome = together.take(resource, config)
             elif context.job_name == IN_ONE_PROCESS and not context.retry_number:
-                outcome = shared.take(context.run_id, _platforms_of(context.run), resource, config)
+                outcome = shared.take(context.run.run_id, _platforms_of(context.run), resource, config)
             else:
                 with ledger.open() as opened:
                     outcome = deliver_where_configured(settings, opened, resource, config, _said(context))
