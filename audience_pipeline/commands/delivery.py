@@ -12,6 +12,7 @@ from rich.table import Table
 from audience_pipeline.commands.console import (
     DirOption,
     JsonOption,
+    fail,
     out,
     print_json,
     progress,
@@ -29,7 +30,7 @@ app = typer.Typer(no_args_is_help=True, help="Deliveries: whether platforms hold
 app.callback()(lambda: None)
 
 SHOWN = 200
-"""Gaps that are shown; --json has all of them."""
+"""Gaps, and remarks, that are shown; --json has all of them."""
 
 
 @app.command()
@@ -41,7 +42,8 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Read every audience of every account and compare it with the ledger: sizes, status, names, expiry,
-    removals. Sends nothing. Exit code 1 where there is a gap that somebody has to see to.
+    removals. Sends nothing. Exit code 1 where there is a gap. Remarks, such as that an audience is
+    too small to be used, are none.
 
     Example: audience-pipeline delivery verify --platform meta
     """
@@ -51,23 +53,27 @@ def verify(
         step("reading the platforms")
         # The base URLs of a sandbox are known only now.
         found = _verified(workspace(settings.home), chosen)
-    from audience_pipeline.delivery.gaps import HARMLESS
-
     if as_json:
         print_json([one.as_dict() for one in found])
     else:
         _show(found)
-    if any(gap.kind not in HARMLESS for one in found for gap in one.gaps):
+    if not all(one.ok for one in found):
         raise typer.Exit(1)
 
 
 def _verified(settings: Settings, platforms: list[Platform]) -> list[Verification]:
-    from audience_pipeline.defs.resources import PlatformResource
+    from audience_pipeline.defs.resources import NotConfiguredError, PlatformResource
     from audience_pipeline.defs.verifying import verify_platform
     from audience_pipeline.ledger.database import Ledger
 
+    resources = [PlatformResource.of(one, settings) for one in platforms]
+    try:
+        for resource in resources:
+            resource.missing()
+    except NotConfiguredError as error:
+        # What is not set up has nothing to compare; a file of credentials that cannot be used is a mistake.
+        fail(str(error))
     with Ledger.open(settings.ledger_url) as ledger, ThreadPoolExecutor(len(platforms)) as each:
-        resources = [PlatformResource.of(one, settings) for one in platforms]
         found = each.map(lambda one: verify_platform(settings, ledger, one), resources)
         return [verification for some in found for verification in some]
 
@@ -79,29 +85,40 @@ def _show(found: list[Verification]) -> None:
     out.print(
         table(
             "Ledger and platforms",
-            {"platform": "left", "account": "left", "audiences": "right", "gaps": "right", "read": "left"},
+            {
+                "platform": "left",
+                "account": "left",
+                "audiences": "right",
+                "gaps": "right",
+                "remarks": "right",
+                "read": "left",
+            },
             [
                 (
                     one.platform,
                     one.account,
                     f"{one.audiences:,}",
-                    f"{len(one.gaps):,}",
+                    f"{sum(gap.needs_action for gap in one.gaps):,}",
+                    f"{sum(not gap.needs_action for gap in one.gaps):,}",
                     f"{one.checked_at:%Y-%m-%d %H:%M} UTC",
                 )
                 for one in found
             ],
         )
     )
-    rows = [
-        (one.platform, gap.audience or f"(account {one.account})", gap.sentence)
-        for one in found
-        for gap in one.gaps
-    ]
-    if rows:
-        out.print(_gaps(rows))
+    for title, needs_action in (("Gaps", True), ("Remarks", False)):
+        rows = [
+            (one.platform, gap.audience or f"(account {one.account})", gap.sentence)
+            for one in found
+            for gap in one.gaps
+            if gap.needs_action == needs_action
+        ]
+        if rows:
+            out.print(_listed(title, rows))
 
 
-def _gaps(rows: Sequence[tuple[str, ...]]) -> Table:
+def _listed(title: str, rows: Sequence[tuple[str, ...]]) -> Table:
     more = len(rows) - SHOWN
-    columns = {"platform": "left", "audience": "left", "what differs, and what to do": "left"}
-    return table("Gaps", columns, rows[:SHOWN], f"and {more:,} more; --json has all" if more > 0 else "")
+    said = "what differs, and what to do" if title == "Gaps" else "nothing to do, but good to know"
+    columns = {"platform": "left", "audience": "left", said: "left"}
+    return table(title, columns, rows[:SHOWN], f"and {more:,} more; --json has all" if more > 0 else "")

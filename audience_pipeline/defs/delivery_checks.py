@@ -64,17 +64,17 @@ def _checks_of(settings: Settings, platform: Platform) -> dg.AssetChecksDefiniti
 
 
 def reconciled(asset: dg.AssetKey, found: Sequence[Verification]) -> dg.AssetCheckResult:
-    """The result of comparing ledger and platform; it warns where all gaps are those of young audiences."""
+    """The result of comparing ledger and platform; it warns where there are mere remarks."""
     gaps = [(one.account, gap) for one in found for gap in one.gaps]
     gaps.sort(key=lambda one: (one[1].kind not in URGENT, one[1].kind in HARMLESS, one[1].audience))
     audiences = sum(one.audiences for one in found)
     said = [f"{gap.audience}: {gap.sentence}" if gap.audience else gap.sentence for _, gap in gaps]
     table = pl.DataFrame(
         [
-            {"account": account, "audience": gap.audience, "gap": gap.kind, "what to do": gap.sentence}
+            {"account": account, "audience": gap.audience, "kind": gap.kind, "what to do": gap.sentence}
             for account, gap in gaps[:MOST_SHOWN]
         ],
-        schema=dict.fromkeys(("account", "audience", "gap", "what to do"), pl.String),
+        schema=dict.fromkeys(("account", "audience", "kind", "what to do"), pl.String),
     )
     harmless = all(gap.kind in HARMLESS for _, gap in gaps)
     return dg.AssetCheckResult(
@@ -86,7 +86,8 @@ def reconciled(asset: dg.AssetKey, found: Sequence[Verification]) -> dg.AssetChe
         metadata={
             "audiences": audiences,
             "accounts": len(found),
-            "gaps": len(gaps),
+            "gaps": sum(gap.needs_action for _, gap in gaps),
+            "remarks": sum(not gap.needs_action for _, gap in gaps),
             "table": small_table(table),
         },
     )

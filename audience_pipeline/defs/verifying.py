@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -75,7 +75,7 @@ def record(ledger: Ledger, one: Verification) -> None:
                 account=one.account,
                 checked_at=one.checked_at,
                 audiences=one.audiences,
-                gaps=one.as_dict()["gaps"],
+                gaps=[asdict(gap) for gap in one.gaps],
                 seen={name: reference.as_json() for name, reference in one.seen.items()},
             ),
         )

@@ -25,7 +25,7 @@ NEARLY = 0.95
 _FLAGGED = ("flag", "integrity", "violat", "low match", "invalid", "closed")
 """Words of platforms' remarks on audiences that somebody has to look at."""
 HARMLESS = frozenset({"small", "not_ready"})
-"""Kinds of gaps that are usual for small and for young audiences."""
+"""Kinds that are usual for small and for young audiences: remarks, which nobody has to see to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,11 @@ class Gap:
     kind: str
     """A word for programs, such as ``deleted``."""
     sentence: str
+
+    @property
+    def needs_action(self) -> bool:
+        """Whether somebody has to see to it; otherwise it is a mere remark."""
+        return self.kind not in HARMLESS
 
 
 def missing(known: PlatformAudience) -> Iterator[Gap]:

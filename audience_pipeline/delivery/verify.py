@@ -32,13 +32,14 @@ class Verification:
     checked_at: datetime
     audiences: int
     gaps: tuple[Gap, ...] = ()
+    """Remarks included."""
     seen: Mapping[str, Reference] = field(default_factory=dict)
     """Audience to the size that must be there until people are removed: what the next one compares with."""
 
     @property
     def ok(self) -> bool:
-        """Ledger and platform agree."""
-        return not self.gaps
+        """Nothing has to be seen to."""
+        return not any(gap.needs_action for gap in self.gaps)
 
     def as_dict(self) -> dict[str, Any]:
         """The verification in plain values."""
@@ -48,7 +49,8 @@ class Verification:
             "checked_at": self.checked_at.isoformat(),
             "audiences": self.audiences,
             "ok": self.ok,
-            "gaps": [asdict(gap) for gap in self.gaps],
+            "gaps": [asdict(gap) for gap in self.gaps if gap.needs_action],
+            "remarks": [asdict(gap) for gap in self.gaps if not gap.needs_action],
         }
 
 

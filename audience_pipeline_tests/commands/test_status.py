@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -225,6 +226,33 @@ def test_verify_names_each_gap_with_what_to_do(run: Run, shop: Settings, account
     assert said.code == 1
     assert "deliver it again and it is made anew" in " ".join(said.out.split())
     assert run("delivery", "verify", "--platform", "tiktok", "--dir", shop.home).code == 0
+
+
+def test_verify_tells_remarks_apart_from_gaps_and_ends_with_1_for_gaps_only(
+    run: Run, shop: Settings, accounts
+) -> None:
+    deliver(shop, "best", range(60), META)
+    accounts[META] = [account_of(META, replace(shows("best", 0), size_high=1_000, ready=False))]
+
+    said = run("delivery", "verify", "--platform", "meta", "--dir", shop.home)
+    [found] = run("delivery", "verify", "--platform", "meta", "--dir", shop.home, "--json").json
+
+    assert said.code == 0
+    assert "Remarks" in said.out
+    assert "Gaps" not in said.out
+    assert "too small to be used" in " ".join(said.out.split())
+    assert (found["ok"], found["gaps"], [one["kind"] for one in found["remarks"]]) == (True, [], ["small"])
+
+
+def test_verify_fails_where_the_file_of_credentials_that_is_named_is_missing(
+    run: Run, shop: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUDIENCE_SECRETS", str(shop.home / "nowhere.yaml"))
+
+    said = run("delivery", "verify", "--dir", shop.home)
+
+    assert said.code == 1
+    assert "nowhere.yaml: there is no such file; AUDIENCE_SECRETS names it" in said.err
 
 
 def test_verify_without_accounts_and_deliveries_has_nothing_to_compare(
