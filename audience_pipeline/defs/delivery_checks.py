@@ -8,6 +8,7 @@ import polars as pl
 from audience_pipeline.defs.comparing import platforms_differ
 from audience_pipeline.defs.pictures import small_table
 from audience_pipeline.defs.resources import LedgerResource, PlatformResource
+from audience_pipeline.defs.sending import few
 from audience_pipeline.defs.verifying import verify_platform
 from audience_pipeline.delivery.agreement import Disagreement
 from audience_pipeline.delivery.gaps import HARMLESS
@@ -82,7 +83,8 @@ def reconciled(asset: dg.AssetKey, found: Sequence[Verification]) -> dg.AssetChe
         check_name=RECONCILED,
         passed=not gaps,
         severity=dg.AssetCheckSeverity.WARN if harmless else dg.AssetCheckSeverity.ERROR,
-        description=_few(said) or f"{audiences:,} audiences in {len(found):,} accounts are as they should be",
+        description=few(said, MOST_SAID)
+        or f"{audiences:,} audiences in {len(found):,} accounts are as they should be",
         metadata={
             "audiences": audiences,
             "accounts": len(found),
@@ -109,12 +111,7 @@ def agreed(asset: dg.AssetKey, compared: int, found: Sequence[Disagreement]) -> 
         check_name=AGREE,
         passed=not found,
         severity=dg.AssetCheckSeverity.WARN if explained else dg.AssetCheckSeverity.ERROR,
-        description=_few([one.sentence for one in ordered])
+        description=few((one.sentence for one in ordered), MOST_SAID)
         or f"{compared:,} audiences are alike on all of their platforms",
         metadata={"compared": compared, "differences": len(found), "table": small_table(table)},
     )
-
-
-def _few(sentences: Sequence[str]) -> str:
-    more = len(sentences) - MOST_SAID
-    return " | ".join([*sentences[:MOST_SAID], *([f"and {more:,} more"] if more > 0 else [])])

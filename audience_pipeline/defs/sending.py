@@ -173,8 +173,8 @@ def _both(earlier: DeliveryReport | None, later: DeliveryReport) -> DeliveryRepo
     return replace(later, **{name: getattr(earlier, name) + getattr(later, name) for name in counted})
 
 
-def few(sentences: Iterable[str]) -> str:
+def few(sentences: Iterable[str], most: int = SHOWN_SENTENCES) -> str:
     """The first of many sentences in one line, and how many more there are."""
     listed = list(sentences)
-    more = len(listed) - SHOWN_SENTENCES
-    return " | ".join([*listed[:SHOWN_SENTENCES], *([f"and {more:,} more"] if more > 0 else [])])
+    more = len(listed) - most
+    return " | ".join([*listed[:most], *([f"and {more:,} more"] if more > 0 else [])])

@@ -15,7 +15,7 @@ from audience_pipeline.delivery.gather import Account, Sight
 from audience_pipeline.delivery.plan import Plan, decide, without_consent
 from audience_pipeline.delivery.report import DeliveryReport
 from audience_pipeline.ledger import deliveries
-from audience_pipeline.ledger.members import MemberStore
+from audience_pipeline.ledger.members import MEMBERS, MemberStore
 from audience_pipeline.ledger.records import (
     AudienceKey,
     AudienceState,
@@ -138,7 +138,7 @@ class Attempt:
 
     def members(self) -> pl.DataFrame:
         """MEMBERS: nobody where the audience does not exist."""
-        return self.terms.store.members(self.key) if self.remote_id else _NO_MEMBERS
+        return self.terms.store.members(self.key) if self.remote_id else MEMBERS.to_frame()
 
     def wanted(self) -> pl.DataFrame:
         """RECIPIENTS whom it should hold."""
@@ -313,15 +313,3 @@ class Attempt:
                 newest = deliveries.newest_as_of(connection, self.key)
             self._past = (completed.wanted if completed is not None else None, newest)
         return self._past
-
-
-_NO_MEMBERS = pl.DataFrame(
-    schema={
-        "customer_id": pl.String,
-        "fingerprint": pl.UInt64,
-        "state": pl.String,
-        "in_flight": pl.Boolean,
-        "delivered_at": pl.Datetime("us", "UTC"),
-        "batch_id": pl.String,
-    }
-)

@@ -24,7 +24,13 @@ from audience_pipeline.ledger.snapshots import Written
 from audience_pipeline.ledger.variants import Variants
 from audience_pipeline.platforms.contract import Platform
 
-MEMBERS = ("customer_id", "fingerprint", "state", "in_flight", "delivered_at", "batch_id")
+MEMBERS = pl.Schema(
+    {
+        name: SNAPSHOT.get(name, pl.Boolean())
+        for name in ("customer_id", "fingerprint", "state", "in_flight", "delivered_at", "batch_id")
+    }
+)
+"""Columns of those who may be on a platform."""
 TRIES = 20
 """How often something is begun anew because another process has changed the same audience meanwhile."""
 DELETE_IT = "delete this audience on the platform"
@@ -56,7 +62,7 @@ class MemberStore:
         view, rows = self._read(key)
         sent = [name for name, batch in view.batches.items() if batch.state is BatchState.SENT]
         in_flight = pl.col("batch_id").is_in(sent).fill_null(value=False)
-        return rows.with_columns(in_flight.alias("in_flight")).select(MEMBERS)
+        return rows.with_columns(in_flight.alias("in_flight")).select(*MEMBERS)
 
     def plan_batch(
         self, key: AudienceKey, batch: Batch, people: pl.DataFrame, doubtful: pl.DataFrame

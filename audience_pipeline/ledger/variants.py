@@ -21,10 +21,8 @@ from audience_pipeline.ledger import schema, snapshots
 from audience_pipeline.ledger.database import Ledger, LedgerError
 from audience_pipeline.ledger.fingerprints import PEOPLE, PEOPLE_SCHEMA, keys
 from audience_pipeline.ledger.snapshots import Written
-from audience_pipeline.platforms.contract import CAPABILITIES, Platform
+from audience_pipeline.platforms.contract import CAPABILITIES, PLAIN, Platform
 
-PLAIN = frozenset({"country", "postal_code"})
-"""Identifiers that are sent as they are; all others are hashes."""
 GROWTH = 2
 """A segment stays by itself while it is more than so many times as large as what comes after it."""
 TRIES = 20

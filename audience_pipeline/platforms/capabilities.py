@@ -15,6 +15,10 @@ class Platform(StrEnum):
     TIKTOK = "tiktok"
 
 
+PLAIN = frozenset({"country", "postal_code"})
+"""Identifiers that we keep as they are, for platforms differ in whether they hash them; others are hashes."""
+
+
 @dataclass(frozen=True, slots=True)
 class MatchPrior:
     """How many of the people sent a platform recognises, as far as is known before anybody was sent."""

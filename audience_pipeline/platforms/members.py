@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from audience_pipeline.platforms.contract import (
+    PLAIN,
     Capabilities,
     Member,
     MembersRefusedError,
     TerminalPlatformError,
 )
 
-PLAIN = frozenset({"country", "postal_code"})
-"""Identifiers that are not hashed yet."""
 _LENGTH = 64
 _HEX = b"0123456789abcdef"
 _HASH_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

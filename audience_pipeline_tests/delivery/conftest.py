@@ -333,3 +333,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def store(ledger: Ledger, tmp_path: Path) -> MemberStore:
     return MemberStore(ledger, tmp_path / "delivered")
+
+
+@pytest.fixture
+def clock(tools):
+    return tools.clock()

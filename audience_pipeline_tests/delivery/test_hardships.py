@@ -14,26 +14,14 @@ from audience_pipeline.delivery.run import Task, UnknownMembersError, sync_all
 from audience_pipeline.ledger import deliveries, pointers
 from audience_pipeline.ledger.records import DeliveryState
 from audience_pipeline.platforms.contract import META, TooFewLeftError
+from audience_pipeline_tests.delivery.tours import states, tasks
 
 DAY = date(2026, 11, 20)
 
 
 @pytest.fixture
-def clock(tools):
-    return tools.clock()
-
-
-@pytest.fixture
 def deliver(store, clock):
     return partial(sync_all, store, as_of=DAY, sleep=clock.sleep, clock=clock)
-
-
-def tasks(**audiences) -> list[Task]:
-    return [Task(name, partial(lambda frame: frame, frame)) for name, frame in audiences.items()]
-
-
-def states(result) -> list[str]:
-    return [report.word for report in result.reports]
 
 
 def refuses_to_shrink(point: str) -> None:

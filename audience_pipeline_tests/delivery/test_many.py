@@ -22,26 +22,14 @@ from audience_pipeline.platforms.contract import (
     TerminalPlatformError,
     TransientPlatformError,
 )
+from audience_pipeline_tests.delivery.tours import states, tasks
 
 DAY = date(2026, 11, 20)
 
 
 @pytest.fixture
-def clock(tools):
-    return tools.clock()
-
-
-@pytest.fixture
 def deliver(store, clock):
     return partial(sync_all, store, as_of=DAY, sleep=clock.sleep, clock=clock)
-
-
-def tasks(**audiences) -> list[Task]:
-    return [Task(name, partial(lambda frame: frame, frame)) for name, frame in audiences.items()]
-
-
-def states(result) -> list[str]:
-    return [report.word for report in result.reports]
 
 
 def batches(store):

@@ -29,11 +29,6 @@ class Killed(BaseException):
 
 
 @pytest.fixture
-def clock(tools):
-    return tools.clock()
-
-
-@pytest.fixture
 def deliver(store, clock):
     return partial(sync, store, as_of=DAY, prefix="shop ", sleep=clock.sleep, clock=clock)
 

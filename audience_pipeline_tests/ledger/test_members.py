@@ -25,8 +25,7 @@ from audience_pipeline.ledger.records import (
     MemberState,
     PlatformAudience,
 )
-from audience_pipeline.ledger.variants import PLAIN
-from audience_pipeline.platforms.contract import CAPABILITIES, Platform
+from audience_pipeline.platforms.contract import CAPABILITIES, PLAIN, Platform
 
 NOW = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 KEY = AudienceKey(Platform.META, "123", "best")
